@@ -14,6 +14,8 @@ type ID uint64
 
 // The containers that exist in every store.
 const (
+	// NoID is no container.
+	NoID ID = 0
 	// RootID is the collection that users see as the root.
 	RootID ID = 1
 	// MetaID is the dict of settings.
@@ -76,7 +78,8 @@ type Entry struct {
 
 	// Declared says that somebody chose the type, so that writes keep it.
 	Declared bool
-	// NoEOL says that the file image lacks the final newline.
+	// NoEOL says that the file image of a value in Scalar lacks the final
+	// newline. Images show themselves whether they have one.
 	NoEOL bool
 	// Link marks a string that is a symbolic link; its image is the target,
 	// without newline.

@@ -38,6 +38,8 @@ var (
 	// ErrPoisoned: an earlier sync failed, so what is durable is unknown. The
 	// store must be closed by every process and opened again.
 	ErrPoisoned = errors.New("store is poisoned by a failed sync")
+	// ErrIO: the store file could not be read or written.
+	ErrIO = errors.New("input/output error")
 	// ErrClosed: the store is closed.
 	ErrClosed = errors.New("store is closed")
 	// ErrBusy: the store is in use in a way that excludes this operation.
@@ -45,9 +47,9 @@ var (
 	// ErrNoXattr: the entry has no extended attribute of that name.
 	ErrNoXattr = errors.New("no such attribute")
 	// ErrNotStore: the file is not a pongofs store.
-	ErrNotStore = errors.New("not a pongofs store")
+	ErrNotStore = layout.ErrNotStore
 	// ErrVersion: the store has a format that this program does not know.
-	ErrVersion = errors.New("unsupported store format")
+	ErrVersion = layout.ErrVersion
 	// ErrCorrupt: the store violates its format; the store is damaged.
 	ErrCorrupt = layout.ErrCorrupt
 )

@@ -2,13 +2,54 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"pongofs/engine/epoch"
+	"pongofs/engine/heap"
+	"pongofs/engine/layout"
+	"pongofs/engine/mapping"
 )
 
 // Store is an open store file. All methods may be called by any number of
 // goroutines at once; other processes may have the same file open.
 type Store struct {
-	unbuilt struct{}
+	path     string
+	header   layout.Header
+	readOnly bool
+	syncEach bool
+	commit   time.Duration
+	hook     func(point string)
+	collect  func() error
+
+	store  *mapping.Mapping
+	shm    *mapping.Mapping
+	view   layout.Shm
+	hdr    *layout.ShmHeader
+	heap   *heap.Heap
+	epochs *epoch.Epochs
+	slot   int
+	token  uint64
+
+	ckpt   checkpointer
+	ids    idLease
+	pins   pinSet
+	txs    sync.Pool
+	stop   context.CancelFunc
+	worker sync.WaitGroup
+
+	closed  atomic.Bool
+	closing sync.Once
+	doors   [16]door
+}
+
+// door counts calls under way; see enter. The counters are spread
+// over cache lines so that readers do not share one.
+type door struct {
+	n atomic.Int64
+	_ [56]byte
 }
 
 // Options modifies Open. The zero value is a sensible default.
@@ -24,63 +65,130 @@ type Options struct {
 	SyncEach bool
 	// AnyFS permits file systems on which the store is not safe.
 	AnyFS bool
+	// Collect is called when the store is full, to run a full collection.
+	// Package gc provides it. Without it Update returns ErrNoSpace.
+	Collect func(*Store) error
+	// Hook is called at named points between the atomic steps of the engine;
+	// crash tests stop or kill the process there.
+	Hook func(point string)
+	// MapHooks lets tests make system calls fail.
+	MapHooks *mapping.Hooks
 }
 
-// CreateOptions modifies Create.
-type CreateOptions struct {
-	// ChunkSize is the growth step in bytes, a multiple of 64 KiB, 16 MiB by
-	// default.
-	ChunkSize int64
-	// AnyFS permits file systems on which the store is not safe.
-	AnyFS bool
+// defaultCommit is the commit interval of a store that sets none.
+const defaultCommit = time.Second
+
+// enter counts the caller in, or reports that the store is closed. Close waits
+// until everybody has left, so that the files stay mapped meanwhile.
+func (s *Store) enter() (*door, error) {
+	d := &s.doors[rand.Uint32()%uint32(len(s.doors))]
+	d.n.Add(1)
+	if s.closed.Load() {
+		d.leave()
+		return nil, ErrClosed
+	}
+	return d, nil
 }
 
-// Create makes a new empty store at path, mode 0600. An existing file is
-// fs.ErrExist and stays as it is.
-func Create(path string, o CreateOptions) error { panic("unbuilt") }
+func (d *door) leave() { d.n.Add(-1) }
 
-// Open opens an existing store.
-func Open(path string, o Options) (*Store, error) { panic("unbuilt") }
+// pin makes a short pin in an open store. Close waits for it to end.
+func (s *Store) pin() (epoch.Pin, error) {
+	d, err := s.enter()
+	if err != nil {
+		return epoch.Pin{}, err
+	}
+	defer d.leave()
+	return s.epochs.Pin(), nil
+}
 
-// Close makes everything durable and closes the store.
-func (s *Store) Close() error { panic("unbuilt") }
+func (s *Store) inside() int64 {
+	n := int64(0)
+	for i := range s.doors {
+		n += s.doors[i].n.Load()
+	}
+	return n
+}
 
-// Sync makes everything published before the call durable. Callers that wait
-// together share one checkpoint.
-func (s *Store) Sync(ctx context.Context) error { panic("unbuilt") }
+func (s *Store) at(point string) {
+	if s.hook != nil {
+		s.hook(point)
+	}
+}
 
-// View calls fn with a look at the newest version, which stays the same while
-// fn runs. A View should be short: it holds up the reuse of memory.
-func (s *Store) View(fn func(*Tx) error) error { panic("unbuilt") }
+func monotonicMicro() int64 { return mapping.MonotonicMicro() }
 
-// Update calls fn with an edit of the newest version and publishes it in one
-// step when fn returns nil. When another writer was faster, fn is called again
-// on the newer version, so it must have no side effects that it cannot repeat.
-func (s *Store) Update(fn func(*Tx) error) error { panic("unbuilt") }
+func (s *Store) getTx() *Tx {
+	if tx, ok := s.txs.Get().(*Tx); ok {
+		return tx
+	}
+	return &Tx{s: s}
+}
 
-// Changed reports the sequence of the newest version. It only grows.
-func (s *Store) Changed() uint64 { panic("unbuilt") }
+func (s *Store) putTx(tx *Tx) {
+	if cap(tx.containers) > 256 || cap(tx.ed.built) > 1<<16 {
+		return // a large one: leave its memory to the collector
+	}
+	s.txs.Put(tx)
+}
+
+// Path returns the path that the store was opened by.
+func (s *Store) Path() string { return s.path }
+
+// Changed reports the sequence of the newest version, or a little less than it
+// while a publish is under way. It only grows.
+func (s *Store) Changed() uint64 { return s.hdr.SeqHint.Load() }
 
 // WaitChange waits until the newest version is newer than seq, at most until
 // ctx is done, and returns its sequence.
-func (s *Store) WaitChange(ctx context.Context, seq uint64) (uint64, error) { panic("unbuilt") }
+func (s *Store) WaitChange(ctx context.Context, seq uint64) (uint64, error) {
+	d, err := s.enter()
+	if err != nil {
+		return 0, err
+	}
+	defer d.leave()
+	s.hdr.Waiters.Add(1)
+	defer s.hdr.Waiters.Add(^uint32(0))
+	for {
+		gen := s.hdr.Gen.Load()
+		if now := s.hdr.SeqHint.Load(); now > seq {
+			return now, nil
+		}
+		if s.closed.Load() {
+			return 0, ErrClosed
+		}
+		if err := ctx.Err(); err != nil {
+			return s.hdr.SeqHint.Load(), err
+		}
+		// The wake-up is a hint: a publisher may be killed before it, and the
+		// context ends without one.
+		mapping.FutexWait(&s.hdr.Gen, gen, 20*time.Millisecond)
+	}
+}
 
-// PinValue keeps the present version of e's image readable after the Tx that
-// returned e has ended, whatever happens to the entry. Close it.
-func (tx *Tx) PinValue(e *Entry) (*ValuePin, error) { panic("unbuilt") }
+// idLease hands out ids from a range that the process took from the store.
+type idLease struct {
+	mu   sync.Mutex
+	next uint64
+	end  uint64
+}
 
-// ValuePin is one version of a file image. It may be used by several
-// goroutines.
-type ValuePin struct{ unbuilt struct{} }
+// idBatch is how many ids a process takes at once.
+const idBatch = 256
 
-// ReadAt reads from the pinned image as io.ReaderAt does.
-func (p *ValuePin) ReadAt(b []byte, off int64) (int, error) { panic("unbuilt") }
-
-// Size returns the length of the image in bytes.
-func (p *ValuePin) Size() int64 { panic("unbuilt") }
-
-// Close lets the image go. It may be called more than once.
-func (p *ValuePin) Close() error { panic("unbuilt") }
+// newID returns an id that nobody has or had. The ids of a range that a
+// process did not use are lost, which costs nothing.
+func (s *Store) newID() ID {
+	l := &s.ids
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next == l.end {
+		l.end = s.hdr.NextID.Add(idBatch)
+		l.next = l.end - idBatch
+	}
+	l.next++
+	return ID(l.next - 1)
+}
 
 // Stats are the figures of a store at one moment.
 type Stats struct {
@@ -92,6 +200,7 @@ type Stats struct {
 	UsedBytes  int64  // allocated objects, those awaiting reuse included
 	LimboBytes int64  // replaced objects of this process awaiting reuse
 	ChunkSize  int64
+	Objects    int64  // allocated objects
 	Entries    uint64 // entries below the root
 	Containers uint64 // containers, the root included
 	Processes  int    // processes that have the store open
@@ -99,7 +208,5 @@ type Stats struct {
 	NamedPins  int
 	FreeDisk   int64 // bytes free on the disk that holds the store
 	TotalDisk  int64
+	Poisoned   bool
 }
-
-// Stats returns the present figures.
-func (s *Store) Stats() (Stats, error) { panic("unbuilt") }

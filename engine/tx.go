@@ -1,6 +1,14 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"pongofs/engine/container"
+	"pongofs/engine/heap"
+	"pongofs/engine/layout"
 	"pongofs/engine/value"
 )
 
@@ -15,114 +23,209 @@ import (
 // Where a method takes a container and a key, an invalid key (the zero
 // value.Value) means the container itself, as far as that makes sense.
 type Tx struct {
-	unbuilt struct{}
+	s       *Store
+	rootRef layout.Ref
+	root    layout.Root
+	ids     container.IDTable
+	now     int64
+
+	writable bool
+	forced   bool  // publish even without a change
+	broken   error // an error that left the edit half done
+	callback bool  // a function of the caller runs inside a method
+
+	ed         edit
+	cursor     container.Cursor
+	containers []*openContainer
+	key, key2  []byte // scratch for encoded keys
+	dEntries   int64
+	dConts     int64
+}
+
+// openContainer is a container that the transaction has looked at.
+type openContainer struct {
+	id      ID
+	ref     layout.Ref // record in the base version, Nil if made in this Tx
+	rec     container.Record
+	dirty   bool
+	removed bool
+}
+
+// reset points tx at the root record ref.
+func (tx *Tx) reset(ref layout.Ref) error {
+	obj, err := tx.s.heap.Object(ref, layout.KindRoot)
+	if err != nil {
+		return err
+	}
+	tx.root, err = layout.DecodeRoot(obj)
+	if err != nil {
+		return err
+	}
+	tx.rootRef = ref
+	tx.ids = container.IDTable{Ref: tx.root.IDTable, Height: tx.root.IDHeight}
+	tx.broken, tx.callback = nil, false
+	tx.dEntries, tx.dConts = 0, 0
+	tx.containers = tx.containers[:0]
+	tx.now = 0
+	return nil
+}
+
+// time returns the time of the transaction, the same at each call.
+func (tx *Tx) time() int64 {
+	if tx.now == 0 {
+		tx.now = time.Now().UnixNano()
+	}
+	return tx.now
 }
 
 // Seq returns the sequence number of the version that the Tx looks at.
-func (tx *Tx) Seq() uint64 { panic("unbuilt") }
+func (tx *Tx) Seq() uint64 { return tx.root.Seq }
 
-// Stat describes the container id; Entry.Key is invalid, Parent is the
-// container that holds it (0 for the root).
-func (tx *Tx) Stat(id ID) (Entry, error) { panic("unbuilt") }
-
-// Lookup finds the entry of a key in a container.
-func (tx *Tx) Lookup(dir ID, key value.Value) (Entry, error) { panic("unbuilt") }
-
-// Scan calls fn for the entries of dir in order, starting behind the key
-// after (from the first when after is invalid), until fn returns false. Lists
-// yield their elements by index, then the names beside them by key. For
-// containers among the entries only ID, Kind and the flags are filled in
-// unless full is set, since the rest lives in a record of its own.
-func (tx *Tx) Scan(dir ID, after value.Value, full bool, fn func(Entry) bool) error {
-	panic("unbuilt")
+// space returns what the containers read through.
+func (tx *Tx) space() container.Space {
+	if tx.writable {
+		return &tx.ed
+	}
+	return tx.s.heap
 }
 
-// ReadImage reads from the file image of e, which this Tx has returned, as
-// io.ReaderAt does.
-func (tx *Tx) ReadImage(e *Entry, p []byte, off int64) (int, error) { panic("unbuilt") }
-
-// Value returns the scalar of e, which this Tx has returned: the whole string
-// or bytes of an image, the guessed type evaluated.
-func (tx *Tx) Value(e *Entry) (value.Value, error) { panic("unbuilt") }
-
-// TypeOf returns the kind of e, the guess evaluated for Raw images, without
-// reading more than it must.
-func (tx *Tx) TypeOf(e *Entry) (value.Kind, error) { panic("unbuilt") }
-
-// Put stores a scalar under a key: a new entry, or a new value of an existing
-// one, which keeps its id and attributes. A list index at the end appends; one
-// further out leaves gaps. Containers are not replaced: ErrIsContainer.
-func (tx *Tx) Put(dir ID, key value.Value, v value.Value, o PutOptions) (Entry, error) {
-	panic("unbuilt")
+// open returns the container id, loading its record on first use.
+func (tx *Tx) open(id ID) (*openContainer, error) {
+	for _, c := range tx.containers {
+		if c.id == id {
+			if c.removed {
+				return nil, fmt.Errorf("container %d: %w", id, ErrNotFound)
+			}
+			return c, nil
+		}
+	}
+	ref, err := tx.ids.Get(tx.space(), uint64(id))
+	if err != nil {
+		return nil, err
+	}
+	if ref == layout.Nil {
+		return nil, fmt.Errorf("container %d: %w", id, ErrNotFound)
+	}
+	c := tx.slot()
+	rec, err := container.ReadRecord(tx.space(), ref)
+	if err != nil {
+		tx.containers = tx.containers[:len(tx.containers)-1]
+		return nil, err
+	}
+	if rec.ID != uint64(id) {
+		tx.containers = tx.containers[:len(tx.containers)-1]
+		return nil, layout.Corrupt("container record", ref, "has id %d, not %d", rec.ID, id)
+	}
+	*c = openContainer{id: id, ref: ref, rec: rec}
+	return c, nil
 }
 
-// PutImage is Put of a string, bytes or raw value by its file image; kind is
-// KindString, KindBytes, or KindInvalid for Raw.
-func (tx *Tx) PutImage(dir ID, key value.Value, kind value.Kind, image []byte, o PutOptions) (Entry, error) {
-	panic("unbuilt")
+// slot appends an element to tx.containers, reusing the memory of an earlier
+// transaction. Pointers to elements stay valid.
+func (tx *Tx) slot() *openContainer {
+	n := len(tx.containers)
+	if n < cap(tx.containers) {
+		tx.containers = tx.containers[:n+1]
+		if tx.containers[n] != nil {
+			return tx.containers[n]
+		}
+	} else {
+		tx.containers = append(tx.containers, nil)
+	}
+	tx.containers[n] = new(openContainer)
+	return tx.containers[n]
 }
 
-// WriteImage writes p at off into the image of an existing string, bytes or
-// raw value, zeros filling any hole; off -1 means at the end. Writing only at
-// the end keeps the incarnation. NoEOL of a string follows the new image.
-func (tx *Tx) WriteImage(dir ID, key value.Value, off int64, p []byte) (Entry, error) {
-	panic("unbuilt")
+// edits opens a container for a change.
+func (tx *Tx) edits(id ID) (*openContainer, error) {
+	if !tx.writable {
+		return nil, ErrReadOnly
+	}
+	if tx.broken != nil {
+		return nil, tx.broken
+	}
+	return tx.open(id)
 }
 
-// TruncateImage cuts or extends with zeros the image of an existing string,
-// bytes or raw value.
-func (tx *Tx) TruncateImage(dir ID, key value.Value, size int64) (Entry, error) {
-	panic("unbuilt")
+// begin and end bracket every method: defer tx.end(tx.begin(), &err). A damaged
+// store can make the code below panic or fault; end turns that into an error.
+// Panics of the caller's own function pass.
+func (tx *Tx) begin() (outer bool) {
+	outer, tx.callback = tx.callback, false
+	return outer
 }
 
-// Make creates an empty container; an existing entry is ErrExist.
-func (tx *Tx) Make(dir ID, key value.Value, kind value.Kind, attr NewAttr) (Entry, error) {
-	panic("unbuilt")
+func (tx *Tx) end(outer bool, err *error) {
+	if tx.callback { // leaving by a panic of a function that Scan was given
+		return
+	}
+	tx.callback = outer
+	if r := recover(); r != nil {
+		*err = recovered(r)
+		if tx.broken == nil {
+			tx.broken = *err
+		}
+	}
 }
 
-// Remove removes a scalar or an empty container. In a list it leaves a gap,
-// or shortens the list at its end: no other element moves.
-func (tx *Tx) Remove(dir ID, key value.Value) error { panic("unbuilt") }
-
-// RemoveAll removes an entry with everything below it.
-func (tx *Tx) RemoveAll(dir ID, key value.Value) error { panic("unbuilt") }
-
-// Rename moves an entry with its id, value and attributes, replacing a target
-// as rename(2) does: a scalar replaces a scalar, a container an empty
-// container. ErrLoop when a container would move below itself.
-func (tx *Tx) Rename(odir ID, okey value.Value, ndir ID, nkey value.Value, o RenameOptions) error {
-	panic("unbuilt")
+// recovered turns what a damaged store made the engine panic with into an
+// error, and panics again with anything else.
+func recovered(r any) error {
+	re, ok := r.(runtime.Error)
+	if !ok {
+		panic(r)
+	}
+	if fault, ok := r.(interface{ Addr() uintptr }); ok {
+		return fmt.Errorf("%w: the store file cannot be read at address %#x: it was cut short or the disk failed",
+			ErrIO, fault.Addr())
+	}
+	return layout.Corrupt("object", 0, "%v", re)
 }
 
-// SetAttr changes attributes of an entry, or of the container dir when key is
-// invalid.
-func (tx *Tx) SetAttr(dir ID, key value.Value, ch AttrChange) (Entry, error) { panic("unbuilt") }
-
-// Declare sets or ends the declaration of a scalar's type; undeclaring a
-// string or bytes makes it Raw.
-func (tx *Tx) Declare(dir ID, key value.Value, declared bool) (Entry, error) { panic("unbuilt") }
-
-// Convert changes the kind of a container where its entries allow it, keeping
-// its id; ErrKind says which key does not fit.
-func (tx *Tx) Convert(id ID, kind value.Kind) error { panic("unbuilt") }
-
-// Xattrs returns the user extended attributes of an entry, names without
-// "user.". The map is never nil.
-func (tx *Tx) Xattrs(dir ID, key value.Value) (map[string][]byte, error) { panic("unbuilt") }
-
-// SetXattr sets one extended attribute; a nil val removes it (ErrNoXattr when
-// there is none). All of one entry together hold at most 64 KiB (ErrTooLarge).
-func (tx *Tx) SetXattr(dir ID, key value.Value, name string, val []byte) error { panic("unbuilt") }
-
-// InsertAt inserts a scalar into a list before index i (negative counts from
-// the end), moving later elements up by one.
-func (tx *Tx) InsertAt(list ID, i int64, v value.Value, o PutOptions) (Entry, error) {
-	panic("unbuilt")
+// fail makes the edit unusable, since an operation stopped in the middle of
+// it, and returns err.
+func (tx *Tx) fail(err error) error {
+	if err != nil && tx.broken == nil {
+		tx.broken = err
+	}
+	return wrap(err)
 }
 
-// DeleteAt removes element i of a list with everything below it, moving later
-// elements down by one.
-func (tx *Tx) DeleteAt(list ID, i int64) error { panic("unbuilt") }
+// wrap gives the errors of the packages below their public names.
+func wrap(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, heap.ErrFull):
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	case errors.Is(err, container.ErrRange):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return err
+}
 
-// CompactList closes the gaps of a list.
-func (tx *Tx) CompactList(list ID) error { panic("unbuilt") }
+// encodeKey encodes the key of an entry of c and says whether it names an
+// element of a list, at pos.
+func (tx *Tx) encodeKey(c *openContainer, key value.Value) (enc []byte, pos uint64, element bool, err error) {
+	if !key.Kind().IsScalar() {
+		return nil, 0, false, fmt.Errorf("key %v: %w", key, ErrKey)
+	}
+	if c.rec.Kind == value.KindList {
+		switch key.Kind() {
+		case value.KindInt:
+			i := key.AsInt()
+			if i < 0 {
+				return nil, 0, false, fmt.Errorf("list index %d: %w", i, ErrKey)
+			}
+			return nil, uint64(i), true, nil
+		case value.KindString:
+		default:
+			return nil, 0, false, fmt.Errorf("list key %v: %w", key, ErrKey)
+		}
+	}
+	tx.key = value.AppendKey(tx.key[:0], key)
+	if len(tx.key) > MaxKeyBytes {
+		return nil, 0, false, fmt.Errorf("key of %d bytes: %w", len(tx.key), ErrKeyTooLong)
+	}
+	return tx.key, 0, false, nil
+}

@@ -1,5 +1,21 @@
 // Package container implements list, dict and collection bodies, large values
 // and the id table as copy-on-write shapes over objects.
+//
+// It reads objects through a Space and makes new ones through an Editor; it
+// knows neither where they lie nor how an edit is published. Trees, blobs and
+// tables are values: an edit returns another one, and the old one stays readable
+// until what the edit gave up is reused. Objects that the edit itself has made
+// are changed in place, so a value that an edit has moved on from must not be
+// used any more, unless it was published before.
+//
+// Reads of one version may run at any number at once; an Editor and everything
+// edited through it belong to one goroutine. Slices in what is returned alias
+// the objects.
+//
+// Damaged objects give a layout.CorruptError or, where the check would cost too
+// much, an index out of range, which the engine recovers from. No damage makes a
+// walk endless: weights and heights bound it, and walks that free or verify
+// follow no object twice.
 package container
 
 import (
@@ -30,7 +46,8 @@ const (
 )
 
 // Item is one decoded entry of a leaf. Its slices alias the object it was
-// read from.
+// read from. What its kind has no use for is not stored and reads as zero: all
+// but Size of a gap, Num of strings, and so on.
 type Item struct {
 	Key   []byte // encoded by value.AppendKey; empty in lists
 	ID    uint64
@@ -53,8 +70,9 @@ type Item struct {
 	Num uint64
 	// Inline is the image of a small string or bytes, or the 16 bytes of a uuid.
 	Inline []byte
-	// Blob and Size are the image of a larger string or bytes; for an inline
-	// image Size is its length, for a gap the number of absent elements.
+	// Blob and Size are the image of a larger string or bytes, Blob Nil for one
+	// of zeros; for an inline image Size is its length, for a gap the number of
+	// absent elements. A root reference may use Size and Num as it likes.
 	Blob layout.Ref
 	Size uint64
 }
@@ -64,7 +82,7 @@ type Space interface {
 	// Object returns the bytes of the object at ref, header included. It fails
 	// with a layout.CorruptError when ref is not a plausible object of that
 	// kind (range, alignment, header). The bytes must not be changed unless the
-	// object is Owned.
+	// object is Owned; they stay where they are while the Space is in use.
 	Object(ref layout.Ref, kind layout.Kind) ([]byte, error)
 }
 

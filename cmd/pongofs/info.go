@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"pongofs/engine"
+)
+
+type infoOptions struct {
+	json bool
+}
+
+func newInfoCommand() *cobra.Command {
+	var o infoOptions
+	cmd := &cobra.Command{
+		Use:     "info STORE",
+		Short:   "Show the figures of a store",
+		Example: `  pongofs info data.pongo`,
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runInfo(o, cmd.OutOrStdout(), args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&o.json, "json", false, "write a JSON object")
+	return cmd
+}
+
+// infoJSON is what --json tells about a store; scripts rely on the names.
+type infoJSON struct {
+	UUID       string      `json:"uuid"`
+	Path       string      `json:"path"`
+	Entries    uint64      `json:"entries"`
+	Containers uint64      `json:"containers"`
+	Seq        uint64      `json:"seq"`
+	DurableSeq uint64      `json:"durable_seq"`
+	FileBytes  int64       `json:"file_bytes"`
+	UsedBytes  int64       `json:"used_bytes"`
+	LimboBytes int64       `json:"limbo_bytes"`
+	ChunkSize  int64       `json:"chunk_size"`
+	FreeDisk   int64       `json:"free_disk_bytes"`
+	Processes  int         `json:"processes"`
+	Pins       int         `json:"pins"`
+	NamedPins  int         `json:"named_pins"`
+	Mounts     []mountJSON `json:"mounts"`
+}
+
+// mountJSON is one mount of the store.
+type mountJSON struct {
+	Dir      string `json:"dir"`
+	ReadOnly bool   `json:"read_only"`
+}
+
+func runInfo(o infoOptions, out io.Writer, store string) error {
+	return withReadableStore(store, func(s *engine.Store) error {
+		stats, err := s.Stats()
+		if err != nil {
+			return err
+		}
+		mounts, err := mountsOf(store)
+		if err != nil {
+			return err
+		}
+		info := infoJSON{
+			stats.UUID, store, stats.Entries, stats.Containers, stats.Seq, stats.DurableSeq,
+			stats.FileBytes, stats.UsedBytes, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
+			stats.Processes, stats.Pins, stats.NamedPins, []mountJSON{},
+		}
+		for _, m := range mounts {
+			info.Mounts = append(info.Mounts, mountJSON{m.dir, m.readOnly()})
+		}
+		if o.json {
+			return newJSONEncoder(out).Encode(info)
+		}
+		return printInfo(out, &info)
+	})
+}
+
+func printInfo(out io.Writer, info *infoJSON) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	bytes := func(n int64) string { return fmt.Sprintf("%s (%d bytes)", humanize.IBytes(uint64(max(n, 0))), n) }
+	fmt.Fprintf(w, "store\t%s\n", info.Path)
+	fmt.Fprintf(w, "uuid\t%s\n", info.UUID)
+	fmt.Fprintf(w, "entries\t%d, of which %d are containers\n", info.Entries, info.Containers)
+	fmt.Fprintf(w, "version\t%d, durable %d\n", info.Seq, info.DurableSeq)
+	fmt.Fprintf(w, "file\t%s\n", bytes(info.FileBytes))
+	fmt.Fprintf(w, "in use\t%s, awaiting reuse %s\n", bytes(info.UsedBytes), humanize.IBytes(uint64(max(info.LimboBytes, 0))))
+	fmt.Fprintf(w, "grows by\t%s\n", humanize.IBytes(uint64(info.ChunkSize)))
+	fmt.Fprintf(w, "disk free\t%s\n", humanize.IBytes(uint64(max(info.FreeDisk, 0))))
+	fmt.Fprintf(w, "open by\t%s, this command included; %s, %s\n",
+		plural(uint64(info.Processes), "process", "processes"), plural(uint64(info.Pins), "pin", "pins"), plural(uint64(info.NamedPins), "named pin", "named pins"))
+	for _, m := range info.Mounts {
+		mode := "read-write"
+		if m.ReadOnly {
+			mode = "read-only"
+		}
+		fmt.Fprintf(w, "mounted\t%s, %s\n", m.Dir, mode)
+	}
+	return w.Flush()
+}

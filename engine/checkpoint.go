@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"pongofs/engine/layout"
+)
+
+// checkpointer makes versions durable, one checkpoint at a time in a process.
+// Callers that wait together share one.
+type checkpointer struct {
+	mu      sync.Mutex
+	running chan struct{} // closed when the checkpoint under way ends; nil if none
+	last    uint64        // sequence that this process last made durable
+}
+
+// Sync makes everything published before the call durable. Callers that wait
+// together share one checkpoint. When ctx ends first its error is returned;
+// what was published stays so.
+func (s *Store) Sync(ctx context.Context) error {
+	if s.readOnly {
+		return nil
+	}
+	d, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer d.leave()
+	return s.syncTo(ctx, s.newestSeq())
+}
+
+// newestSeq returns the sequence of the newest root.
+func (s *Store) newestSeq() uint64 {
+	pin := s.epochs.Pin()
+	defer s.epochs.Unpin(pin)
+	root, _, err := s.readRoot()
+	if err != nil {
+		return s.hdr.SeqHint.Load()
+	}
+	return root.Seq
+}
+
+// readRoot reads the newest root record. The caller holds a pin.
+func (s *Store) readRoot() (layout.Root, layout.Ref, error) {
+	ref := layout.Ref(s.hdr.Root.Load())
+	obj, err := s.heap.Object(ref, layout.KindRoot)
+	if err != nil {
+		return layout.Root{}, 0, err
+	}
+	root, err := layout.DecodeRoot(obj)
+	return root, ref, err
+}
+
+// syncTo returns when a checkpoint of sequence seq or later has completed, by
+// this process or any other.
+func (s *Store) syncTo(ctx context.Context, seq uint64) error {
+	c := &s.ckpt
+	for {
+		if s.hdr.Poison.Load() != 0 {
+			return ErrPoisoned
+		}
+		if s.hdr.Completed.Load() >= seq {
+			return nil
+		}
+		c.mu.Lock()
+		if c.running == nil {
+			done := make(chan struct{})
+			c.running = done
+			c.mu.Unlock()
+			// The leader's checkpoint goes on for the others even if the leader's
+			// caller has given up, so it takes no context.
+			err := s.checkpoint()
+			c.mu.Lock()
+			c.running = nil
+			c.mu.Unlock()
+			close(done)
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		wait := c.running
+		c.mu.Unlock()
+		select {
+		case <-wait:
+			// It may have begun before our publish; then the loop leads or joins
+			// the next one.
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// checkpoint makes the newest version durable. No writer is held up.
+//
+// Its steps, and why in this order:
+//
+//  1. Announce the root in shm, under a pin. From here nobody reuses a block of
+//     it, until a later checkpoint has completed: the record of step 4 may
+//     reach the disk at any time after it, even if this process dies.
+//  2. Take root, next id and file length together, before the first sync: the
+//     record must not claim more than that sync makes durable.
+//  3. Sync: the objects are on the disk.
+//  4. Write the record to the older page of this process's own pair.
+//  5. Sync: the record is on the disk. This is when the version is durable.
+//  6. Raise Completed to it.
+//
+// Every slot has its own pair of pages, so processes do not wait for each
+// other. A failed sync poisons the store: the kernel then calls the pages
+// clean, and a second sync would succeed without having written them.
+func (s *Store) checkpoint() error {
+	pin := s.epochs.Pin()
+	root, ref, err := s.readRoot()
+	if err != nil {
+		s.epochs.Unpin(pin)
+		return err
+	}
+	if s.hdr.Completed.Load() >= root.Seq {
+		s.epochs.Unpin(pin)
+		return nil
+	}
+	ann := s.announcement()
+	if ann == nil {
+		s.epochs.Unpin(pin)
+		return s.poison(errors.New("checkpoints were announced and never completed"))
+	}
+	rec := layout.Checkpoint{
+		Seq: root.Seq, Root: ref, NextID: s.hdr.NextID.Load(), Slabs: s.hdr.Slabs.Load(),
+		Time: time.Now().UnixNano(), Nonce: rand.Uint64() | 1,
+	}
+	ann.Seq.Store(0)
+	ann.Root.Store(uint64(ref))
+	ann.Nonce.Store(rec.Nonce)
+	ann.Seq.Store(root.Seq)
+	s.epochs.Unpin(pin)
+
+	s.at("checkpoint.announced")
+	if err := s.store.Sync(); err != nil {
+		return s.poison(err)
+	}
+	s.at("checkpoint.data-synced")
+	var page [layout.CheckpointRecord]byte
+	rec.Encode(page[:])
+	if err := s.store.WriteAt(page[:], layout.CheckpointPage(s.olderPage())); err != nil {
+		return s.poison(err)
+	}
+	s.at("checkpoint.written")
+	if err := s.store.Sync(); err != nil {
+		return s.poison(err)
+	}
+	s.at("checkpoint.synced")
+	s.complete(rec.Seq)
+	s.epochs.Drain(false)
+	return nil
+}
+
+// complete raises Completed to at least seq.
+func (s *Store) complete(seq uint64) {
+	for {
+		old := s.hdr.Completed.Load()
+		if old >= seq || s.hdr.Completed.CompareAndSwap(old, seq) {
+			return
+		}
+	}
+}
+
+// announcement returns an announcement of this slot that may be overwritten: a
+// free one, or one that a later completed checkpoint has made obsolete. The
+// one that is the last completed checkpoint stays: the full collection marks
+// from it.
+func (s *Store) announcement() *layout.Announcement {
+	completed := s.hdr.Completed.Load()
+	proc := s.view.Slot(s.slot)
+	for i := range proc.Announced {
+		if seq := proc.Announced[i].Seq.Load(); seq == 0 || seq < completed {
+			return &proc.Announced[i]
+		}
+	}
+	return nil
+}
+
+// olderPage returns the checkpoint page of this slot's pair to overwrite: the
+// one that is not valid, or else the older one.
+func (s *Store) olderPage() int {
+	first := s.slot * layout.CheckpointPages
+	a, aok := s.checkpointAt(first)
+	b, bok := s.checkpointAt(first + 1)
+	if !aok || bok && a.Seq < b.Seq {
+		return first
+	}
+	return first + 1
+}
+
+func (s *Store) checkpointAt(page int) (layout.Checkpoint, bool) {
+	return layout.DecodeCheckpoint(s.store.Bytes(layout.CheckpointPage(page), layout.CheckpointRecord))
+}
+
+// poison ends all writing to the store until every process has closed it.
+func (s *Store) poison(cause error) error {
+	s.hdr.Poison.Store(1)
+	return fmt.Errorf("%w: %w", ErrPoisoned, cause)
+}
+
+// work is the background of an open store: a checkpoint every commit interval
+// while there is something new, and the cleaning of dead processes.
+func (s *Store) work(ctx context.Context) {
+	defer s.worker.Done()
+	const beat = 250 * time.Millisecond
+	interval := s.commit
+	period := beat
+	if interval > 0 && interval < beat {
+		period = interval
+	}
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	last := time.Now()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.epochs.Drain(true)
+		if n%4 == 0 {
+			s.cleanDead()
+		}
+		if interval > 0 && time.Since(last) >= interval {
+			last = time.Now()
+			// An error poisons the store, and every writer is told.
+			_ = s.checkpoint()
+		}
+	}
+}

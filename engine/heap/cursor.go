@@ -1,0 +1,142 @@
+package heap
+
+import (
+	"fmt"
+	"math/bits"
+
+	"pongofs/engine/layout"
+)
+
+// bigGranules is the size from which objects get slabs of their own, so that
+// the search for a large run does not run past the small ones.
+const bigGranules = 96
+
+// Cursor allocates for one edit at a time. It belongs to one goroutine.
+type Cursor struct {
+	h     *Heap
+	small window
+	big   window
+}
+
+// window is a leased slab in which a cursor allocates upwards.
+type window struct {
+	slab  uint64 // 0 for none
+	desc  *layout.SlabDesc
+	pos   int // granules below pos are not looked at again under this lease
+	added int
+	occ   [layout.SlabWords]uint64
+}
+
+// Cursor returns an idle cursor or a new one.
+func (h *Heap) Cursor() *Cursor {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.idle); n > 0 {
+		c := h.idle[n-1]
+		h.idle = h.idle[:n-1]
+		return c
+	}
+	return &Cursor{h: h}
+}
+
+// Release gives a cursor back; it keeps its leases for the next user.
+func (h *Heap) Release(c *Cursor) {
+	h.mu.Lock()
+	h.idle = append(h.idle, c)
+	h.mu.Unlock()
+}
+
+func (c *Cursor) close() {
+	for _, w := range []*window{&c.small, &c.big} {
+		if w.slab != 0 {
+			c.h.drop(w.slab, w.added)
+			w.slab = 0
+		}
+	}
+}
+
+// Alloc returns a new object of at least size bytes, its header filled in and
+// the rest zero.
+func (c *Cursor) Alloc(kind layout.Kind, size int, birth uint64) (layout.Ref, []byte, error) {
+	if size < layout.HeaderSize || size > layout.MaxObject {
+		return 0, nil, fmt.Errorf("heap: object of %d bytes", size)
+	}
+	n := (size + layout.Granule - 1) / layout.Granule
+	w := &c.small
+	if n >= bigGranules {
+		w = &c.big
+	}
+	g, ok := -1, false
+	if w.slab != 0 {
+		g, ok = findRun(&w.occ, w.pos, n)
+	}
+	if !ok {
+		if w.slab != 0 {
+			c.h.drop(w.slab, w.added)
+			w.slab = 0
+		}
+		slab, err := c.h.lease(n, &w.occ)
+		if err != nil {
+			return 0, nil, err
+		}
+		w.slab, w.desc, w.pos, w.added = slab, c.h.view.Slab(slab), 0, 0
+		if g, ok = findRun(&w.occ, 0, n); !ok {
+			return 0, nil, fmt.Errorf("heap: leased slab %d has no run of %d granules", slab, n)
+		}
+	}
+	w.pos = g + n
+	w.added += n
+	fill(&w.occ, g, n)
+	ref := layout.Ref(w.slab*layout.SlabSize + uint64(g)*layout.Granule)
+	obj := c.h.store.Bytes(int64(ref), int64(n)*layout.Granule)
+	// The header comes first, the start bit after: a sweep judges an allocated
+	// object by its header, which must not be that of an earlier life.
+	layout.InitObject(obj, kind, birth)
+	c.h.at("alloc.before-bit")
+	w.desc.Starts[g/64].Or(1 << (g % 64))
+	c.h.at("alloc.after-bit")
+	return ref, obj, nil
+}
+
+// fill marks n granules from g as used.
+func fill(occ *[layout.SlabWords]uint64, g, n int) {
+	for n > 0 {
+		bit := g % 64
+		k := min(n, 64-bit)
+		occ[g/64] |= (^uint64(0) >> (64 - k)) << bit
+		g += k
+		n -= k
+	}
+}
+
+// findRun returns the first run of n free granules at or behind from.
+func findRun(occ *[layout.SlabWords]uint64, from, n int) (int, bool) {
+	g := from
+	for g+n <= granulesPerSlab {
+		// Skip used granules.
+		w := ^occ[g/64] >> (g % 64)
+		if w == 0 {
+			g = (g/64 + 1) * 64
+			continue
+		}
+		g += bits.TrailingZeros64(w)
+		if g+n > granulesPerSlab {
+			return 0, false
+		}
+		// Measure the free run that starts at g, as far as needed.
+		end := g
+		for end < g+n {
+			used := occ[end/64] >> (end % 64)
+			if used != 0 {
+				end += bits.TrailingZeros64(used)
+				break
+			}
+			end = (end/64 + 1) * 64
+		}
+		if end >= g+n {
+			return g, true
+		}
+		g = end
+	}
+	return 0, false
+}

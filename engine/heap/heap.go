@@ -1,0 +1,404 @@
+// Package heap is the allocator of a store: lock-free between processes, and
+// indifferent to a process that stops or dies at any instruction.
+//
+// The file is cut into slabs of 64 KiB. A slab holds objects of any size, each
+// a whole number of 32-byte granules (after Blackburn and McKinley's
+// mark-region heaps, PLDI 2008, rather than size classes: what one edit
+// allocates lies together, so that a checkpoint writes few pages, and rounding
+// wastes little). All that is known about a slab is its descriptor in the shm
+// file: who leases it, and one start bit for each granule at which an object
+// begins. The object's header says how far it reaches.
+//
+// Allocating. A slab is leased by one process slot at a time, and by one
+// Cursor of that process, so the holder allocates without any atomic
+// read-modify-write but one: it writes the header, then sets the start bit.
+// Killed before that bit, it has allocated nothing; killed after, it leaves an
+// object that nothing refers to, which the next full collection frees.
+//
+// Freeing is clearing the start bit, which anyone who has the right to free
+// the object may do with one atomic And, whoever leases the slab. The holder of
+// the lease does not look for freed granules until it leases the slab anew.
+//
+// There are no lists of slabs, so none to lose. A hint bitmap says which slabs
+// are worth leasing; it may be wrong either way at any time. A lost hint costs
+// the space of a slab until something is freed there or a full collection
+// recomputes it.
+//
+// The invariant that all of this keeps: a granule belongs to at most one
+// object whose start bit is set. It holds because only the holder of a lease
+// sets bits, it does so only for granules that it found free after it got the
+// lease, and nobody else can make them used meanwhile.
+package heap
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"pongofs/engine/layout"
+	"pongofs/engine/mapping"
+)
+
+const (
+	granulesPerSlab = layout.SlabSize / layout.Granule
+	// usable is how many granules may be in use in a slab that is worth
+	// leasing again: below it, at least a quarter of the slab is free.
+	usable = granulesPerSlab * 3 / 4
+)
+
+// ErrFull reports that the file cannot grow and no free run is large enough.
+var ErrFull = errors.New("no space left in store")
+
+// Heap allocates objects in a store file. It may be used by any number of
+// goroutines; several processes have each a Heap on the same files.
+type Heap struct {
+	store *mapping.Mapping
+	shm   *mapping.Mapping
+	view  layout.Shm
+	hdr   *layout.ShmHeader
+	owner uint64
+	hook  func(point string)
+
+	chunkSlabs atomic.Uint64 // growth step
+	maxSlabs   uint64
+
+	mu   sync.Mutex
+	idle []*Cursor
+}
+
+// Config says what a Heap works on.
+type Config struct {
+	Store *mapping.Mapping
+	Shm   *mapping.Mapping
+	View  layout.Shm
+	// Owner is the token of the process slot, unique among the living.
+	Owner uint64
+	// ChunkSize is the growth step in bytes.
+	ChunkSize int64
+	// Hook, if set, is called between the atomic steps; tests stop or kill the
+	// process there.
+	Hook func(point string)
+}
+
+// New returns a heap.
+func New(c Config) *Heap {
+	h := &Heap{store: c.Store, shm: c.Shm, view: c.View, hdr: c.View.Header(), owner: c.Owner, hook: c.Hook}
+	h.SetChunkSize(c.ChunkSize)
+	h.maxSlabs = min(uint64(c.Store.Reserved())/layout.SlabSize, c.View.MaxSlabs())
+	return h
+}
+
+// SetOwner sets the token of the process slot, before the first allocation.
+func (h *Heap) SetOwner(token uint64) { h.owner = token }
+
+// SetChunkSize sets the growth step in bytes.
+func (h *Heap) SetChunkSize(n int64) {
+	h.chunkSlabs.Store(max(1, uint64(n)/layout.SlabSize))
+}
+
+func (h *Heap) at(point string) {
+	if h.hook != nil {
+		h.hook(point)
+	}
+}
+
+// Object returns the object at ref, of the given kind or of any kind when it
+// is KindFree. It checks what the header claims against the slab, so that
+// whatever a damaged file holds, the result lies inside the mapped file.
+//
+// Preconditions: the caller's pin keeps the object from being reused.
+func (h *Heap) Object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
+	off := uint64(ref)
+	if off%layout.Granule != 0 || off < layout.ReservedSlabs*layout.SlabSize ||
+		off >= h.hdr.Slabs.Load()*layout.SlabSize {
+		return nil, layout.Corrupt("reference", ref, "outside of the store")
+	}
+	head := h.store.Bytes(int64(off), layout.HeaderSize)
+	n := uint64(layout.ObjectGranules(head)) * layout.Granule
+	if k := layout.ObjectKind(head); k != kind && kind != layout.KindFree {
+		return nil, layout.Corrupt("object", ref, "is of kind %d, not %d", k, kind)
+	}
+	if n == 0 || off%layout.SlabSize+n > layout.SlabSize {
+		return nil, layout.Corrupt("object", ref, "claims %d bytes", n)
+	}
+	return h.store.Bytes(int64(off), int64(n)), nil
+}
+
+// Free frees the object at ref of the given number of granules. It reports
+// false, changing nothing, when no object starts there: a double free.
+//
+// Preconditions: nothing can reach the object any more, and the caller alone
+// has the right to free it.
+func (h *Heap) Free(ref layout.Ref, granules int) bool {
+	slab, bit := place(ref)
+	d := h.view.Slab(slab)
+	mask := uint64(1) << (bit % 64)
+	h.at("free.before-clear")
+	// The clear is the linearization point: from here the granules may be
+	// allocated by whoever leases the slab next. No swap can be lost, since And
+	// touches this bit only.
+	if d.Starts[bit/64].And(^mask)&mask == 0 {
+		return false
+	}
+	h.at("free.after-clear")
+	used := d.Used.Add(-int64(granules))
+	// Used is changed before Owner is read; a holder that gives up its lease
+	// clears Owner before it reads Used. One of the two sees the other, so the
+	// hint is set by at least one.
+	if used <= usable && d.Owner.Load() == 0 {
+		h.setHint(slab)
+	}
+	return true
+}
+
+// Allocated reports whether an object starts at ref.
+func (h *Heap) Allocated(ref layout.Ref) bool {
+	slab, bit := place(ref)
+	if uint64(ref)%layout.Granule != 0 || slab < layout.ReservedSlabs || slab >= h.hdr.Slabs.Load() {
+		return false
+	}
+	return h.view.Slab(slab).Starts[bit/64].Load()&(1<<(bit%64)) != 0
+}
+
+func place(ref layout.Ref) (slab uint64, bit uint64) {
+	return uint64(ref) / layout.SlabSize, uint64(ref) % layout.SlabSize / layout.Granule
+}
+
+func (h *Heap) setHint(slab uint64) {
+	w := h.view.Hint(slab / 64)
+	if mask := uint64(1) << (slab % 64); w.Load()&mask == 0 {
+		w.Or(mask)
+	}
+}
+
+// lease finds a slab with a free run of n granules, leases it and returns its
+// index with the occupancy of its granules. It grows the file when no hinted
+// slab fits.
+func (h *Heap) lease(n int, occ *[layout.SlabWords]uint64) (uint64, error) {
+	for {
+		slabs := h.hdr.Slabs.Load()
+		if slab, ok := h.leaseHinted(n, slabs, occ); ok {
+			return slab, nil
+		}
+		if err := h.grow(slabs); err != nil {
+			if slab, ok := h.leaseAny(n, occ); ok {
+				return slab, nil
+			}
+			return 0, err
+		}
+	}
+}
+
+// leaseHinted tries the slabs whose hint is set, lowest first, so that the
+// file stays dense and its end can be given back.
+func (h *Heap) leaseHinted(n int, slabs uint64, occ *[layout.SlabWords]uint64) (uint64, bool) {
+	tried := 0
+	for w := uint64(0); w*64 < slabs; w++ {
+		word := h.view.Hint(w)
+		for set := word.Load(); set != 0; set &= set - 1 {
+			bit := uint64(bits.TrailingZeros64(set))
+			slab := w*64 + bit
+			if slab >= slabs {
+				break
+			}
+			d := h.view.Slab(slab)
+			if used := d.Used.Load(); granulesPerSlab-used < int64(n) && used >= 0 {
+				continue
+			}
+			if !h.take(slab, occ) {
+				// Leased by another, so the hint is stale. If the lease ends at this
+				// very moment, put the hint back.
+				word.And(^(uint64(1) << bit))
+				if d.Owner.Load() == 0 && d.Used.Load() <= usable {
+					word.Or(uint64(1) << bit)
+				}
+				continue
+			}
+			word.And(^(uint64(1) << bit))
+			if _, ok := findRun(occ, 0, n); ok {
+				return slab, true
+			}
+			h.drop(slab, 0)
+			if tried++; tried == 16 {
+				return 0, false
+			}
+		}
+	}
+	return 0, false
+}
+
+// leaseAny looks at every slab: the last resort when the file cannot grow.
+func (h *Heap) leaseAny(n int, occ *[layout.SlabWords]uint64) (uint64, bool) {
+	for slab := uint64(layout.ReservedSlabs); slab < h.hdr.Slabs.Load(); slab++ {
+		if h.view.Slab(slab).Owner.Load() != 0 || !h.take(slab, occ) {
+			continue
+		}
+		if _, ok := findRun(occ, 0, n); ok {
+			return slab, true
+		}
+		h.drop(slab, 0)
+	}
+	return 0, false
+}
+
+// take leases a slab that nobody holds and computes which granules are used.
+//
+// Linearization: the swap of Owner from 0. It is valid whatever happened since
+// Owner was last seen, since all that matters is that nobody holds the lease. A
+// loser leaves the slab to the winner.
+func (h *Heap) take(slab uint64, occ *[layout.SlabWords]uint64) bool {
+	d := h.view.Slab(slab)
+	h.at("lease.before-swap")
+	if !d.Owner.CompareAndSwap(0, h.owner) {
+		return false
+	}
+	h.at("lease.after-swap")
+	d.Used.Store(int64(h.occupancy(slab, occ)))
+	return true
+}
+
+// occupancy computes the used granules of a slab from its start bits and the
+// headers of the objects. An object that is freed meanwhile may or may not
+// count as used.
+func (h *Heap) occupancy(slab uint64, occ *[layout.SlabWords]uint64) int {
+	*occ = [layout.SlabWords]uint64{}
+	d := h.view.Slab(slab)
+	used := 0
+	for w := range d.Starts {
+		for set := d.Starts[w].Load(); set != 0; set &= set - 1 {
+			g := w*64 + bits.TrailingZeros64(set)
+			head := h.store.Bytes(int64(slab)*layout.SlabSize+int64(g)*layout.Granule, layout.HeaderSize)
+			n := max(1, min(layout.ObjectGranules(head), granulesPerSlab-g))
+			fill(occ, g, n)
+			used += n
+		}
+	}
+	return used
+}
+
+// drop ends a lease; added is how many granules were allocated under it that
+// Used does not count yet.
+func (h *Heap) drop(slab uint64, added int) {
+	d := h.view.Slab(slab)
+	d.Used.Add(int64(added))
+	h.at("lease.before-drop")
+	d.Owner.Store(0)
+	h.at("lease.after-drop")
+	if added >= 0 && d.Used.Load() <= usable {
+		h.setHint(slab)
+	}
+}
+
+// grow makes the file longer than the given number of slabs.
+//
+// Linearization: the swap of Slabs. Space on the disk and in shm is allocated,
+// and the hints of the new slabs are set, before it; doing so twice, or doing
+// it and being killed, changes nothing. A loser finds the file grown by
+// another.
+func (h *Heap) grow(from uint64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hdr.Slabs.Load() != from {
+		return nil
+	}
+	step := h.chunkSlabs.Load()
+	for {
+		to := min(from+step, h.maxSlabs)
+		if to <= from {
+			return fmt.Errorf("%w: it has reached its largest size", ErrFull)
+		}
+		err := h.growTo(from, to)
+		if err == nil {
+			return nil
+		}
+		if !isNoSpace(err) {
+			return err
+		}
+		if step /= 4; step == 0 {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+	}
+}
+
+func (h *Heap) growTo(from, to uint64) error {
+	h.at("grow.before-allocate")
+	if err := h.shm.Allocate(0, layout.ShmBytes(to)); err != nil {
+		return err
+	}
+	if err := h.store.Allocate(int64(from)*layout.SlabSize, int64(to-from)*layout.SlabSize); err != nil {
+		return err
+	}
+	h.at("grow.before-hints")
+	for slab := from; slab < to; slab++ {
+		h.setHint(slab)
+	}
+	h.at("grow.before-swap")
+	h.hdr.Slabs.CompareAndSwap(from, to)
+	h.at("grow.after-swap")
+	return nil
+}
+
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// Close ends the leases of idle cursors.
+func (h *Heap) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.idle {
+		c.close()
+	}
+	h.idle = nil
+}
+
+// ReleaseLeases ends all leases that the dead owner held. The caller holds the
+// lock of the owner's process slot. It may be interrupted and repeated.
+func (h *Heap) ReleaseLeases(owner uint64) {
+	var occ [layout.SlabWords]uint64
+	for slab := uint64(layout.ReservedSlabs); slab < h.hdr.Slabs.Load(); slab++ {
+		d := h.view.Slab(slab)
+		if d.Owner.Load() != owner {
+			continue
+		}
+		used := h.occupancy(slab, &occ)
+		d.Used.Store(int64(used))
+		d.Owner.Store(0)
+		if used <= usable {
+			h.setHint(slab)
+		}
+	}
+}
+
+// Usage is what the descriptors say about the whole file.
+type Usage struct {
+	Slabs     uint64 // in the file, the reserved ones included
+	UsedBytes int64  // in objects
+	Objects   int64
+	Empty     uint64 // slabs without objects
+}
+
+// Usage counts allocated objects. Others may allocate and free meanwhile.
+func (h *Heap) Usage() Usage {
+	u := Usage{Slabs: h.hdr.Slabs.Load()}
+	for slab := uint64(layout.ReservedSlabs); slab < u.Slabs; slab++ {
+		n := int64(0)
+		d := h.view.Slab(slab)
+		for w := range d.Starts {
+			for set := d.Starts[w].Load(); set != 0; set &= set - 1 {
+				g := w*64 + bits.TrailingZeros64(set)
+				head := h.store.Bytes(int64(slab)*layout.SlabSize+int64(g)*layout.Granule, layout.HeaderSize)
+				u.UsedBytes += int64(layout.ObjectGranules(head)) * layout.Granule
+				n++
+			}
+		}
+		if n == 0 {
+			u.Empty++
+		}
+		u.Objects += n
+	}
+	return u
+}

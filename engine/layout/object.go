@@ -1,0 +1,91 @@
+package layout
+
+import "encoding/binary"
+
+// ObjectKind returns the kind in the header of obj.
+func ObjectKind(obj []byte) Kind { return Kind(obj[0]) }
+
+// ObjectGranules returns the size in the header of obj.
+func ObjectGranules(obj []byte) int { return int(binary.LittleEndian.Uint16(obj[2:])) }
+
+// ObjectBirth returns the birth sequence in the header of obj.
+func ObjectBirth(obj []byte) uint64 { return binary.LittleEndian.Uint64(obj[8:]) }
+
+// SetBirth sets the birth sequence of an unpublished object.
+func SetBirth(obj []byte, seq uint64) { binary.LittleEndian.PutUint64(obj[8:], seq) }
+
+// SetKind sets the kind of an unpublished object.
+func SetKind(obj []byte, k Kind) { obj[0] = byte(k) }
+
+// InitObject writes the header of a new object and zeroes the rest.
+func InitObject(obj []byte, k Kind, birth uint64) {
+	clear(obj)
+	obj[0] = byte(k)
+	binary.LittleEndian.PutUint16(obj[2:], uint16(len(obj)/Granule))
+	binary.LittleEndian.PutUint64(obj[8:], birth)
+}
+
+// Seal stores the checksum of an object that is complete.
+func Seal(obj []byte) {
+	binary.LittleEndian.PutUint32(obj[4:], 0)
+	binary.LittleEndian.PutUint32(obj[4:], Checksum(obj))
+}
+
+// VerifySeal reports whether the checksum of obj, which spans the whole
+// object, is right.
+func VerifySeal(obj []byte) bool {
+	var zero [4]byte
+	sum := Checksum(obj[:4])
+	sum = update(sum, zero[:])
+	sum = update(sum, obj[8:])
+	return sum == binary.LittleEndian.Uint32(obj[4:])
+}
+
+// Root is a root record, the object that the root word refers to.
+//
+//	offset  size  field
+//	     0    16  object header
+//	    16     8  Seq         sequence number, equal to the object's birth
+//	    24     8  Time        ns since the epoch of the publish
+//	    32     8  IDTable     reference of the top node, 0 when empty
+//	    40     4  IDHeight    height of the id table
+//	    44     4  zero
+//	    48     8  Entries     entries below the root container, containers too
+//	    56     8  Containers  containers in the id table
+//	    64    32  zero
+type Root struct {
+	Seq        uint64
+	Time       int64
+	IDTable    Ref
+	IDHeight   uint32
+	Entries    uint64
+	Containers uint64
+}
+
+// RootSize is the length in bytes of a root record, header included.
+const RootSize = 96
+
+// Encode writes r behind the header of obj.
+func (r *Root) Encode(obj []byte) {
+	binary.LittleEndian.PutUint64(obj[16:], r.Seq)
+	binary.LittleEndian.PutUint64(obj[24:], uint64(r.Time))
+	binary.LittleEndian.PutUint64(obj[32:], uint64(r.IDTable))
+	binary.LittleEndian.PutUint32(obj[40:], r.IDHeight)
+	binary.LittleEndian.PutUint64(obj[48:], r.Entries)
+	binary.LittleEndian.PutUint64(obj[56:], r.Containers)
+}
+
+// DecodeRoot reads a root record.
+func DecodeRoot(obj []byte) (Root, error) {
+	if len(obj) < RootSize || ObjectKind(obj) != KindRoot {
+		return Root{}, Corrupt("root record", 0, "wrong kind or size")
+	}
+	return Root{
+		Seq:        binary.LittleEndian.Uint64(obj[16:]),
+		Time:       int64(binary.LittleEndian.Uint64(obj[24:])),
+		IDTable:    Ref(binary.LittleEndian.Uint64(obj[32:])),
+		IDHeight:   binary.LittleEndian.Uint32(obj[40:]),
+		Entries:    binary.LittleEndian.Uint64(obj[48:]),
+		Containers: binary.LittleEndian.Uint64(obj[56:]),
+	}, nil
+}

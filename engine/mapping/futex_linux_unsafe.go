@@ -1,0 +1,28 @@
+package mapping
+
+import (
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	futexWait = 0 // not private: waiters are in other processes
+	futexWake = 1
+)
+
+// FutexWait sleeps until word is woken, while it holds old, at most for d. It
+// may return early at any time: callers look at the word again.
+func FutexWait(word *atomic.Uint32, old uint32, d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait,
+		uintptr(old), uintptr(unsafe.Pointer(&ts)), 0, 0)
+}
+
+// FutexWake wakes all who wait for word.
+func FutexWake(word *atomic.Uint32) {
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake,
+		1<<30, 0, 0, 0)
+}

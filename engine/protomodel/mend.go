@@ -1,0 +1,33 @@
+package protomodel
+
+// Mend names one rule of the protocols that a model can leave out.
+type Mend uint8
+
+// The mends. AllOn leaves out nothing.
+const (
+	AllOn Mend = iota
+
+	PinThenLoad
+	HintAfterSwap
+	ShortPinOpen
+	NamedPinExact
+	NamedBeforeUnpin
+	BoundBeforeSlots
+	ShortBeforeNamed
+	NamedScanStable
+	PinThroughSwap
+
+	ExactBirth
+	KeepFirstPin
+	EmptyEditFirst
+	EmptyEdit
+	WaitForPins
+	DropAtGCSeq
+	DrainPinBeforeGCSeq
+	PinMByName
+	NamedAfterWait
+	MarkOlderOnly
+	HeaderBeforeBit
+	BitBeforeHeader
+	OneCollector
+)

@@ -1,0 +1,321 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"syscall"
+	"time"
+
+	"pongofs/engine/layout"
+	"pongofs/engine/mapping"
+	"pongofs/engine/trace"
+)
+
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// afterLoss is how far sequences jump when the newest published version may be
+// lost, so that no block that the lost future left behind was born in the
+// present one's past.
+const afterLoss = 1 << 32
+
+// start opens a store that no other process has open. The caller holds the
+// gate.
+//
+// After a clean close the shm is as good as it was. After kill -9 it holds the
+// newest published root, which is adopted once it has been traced and its
+// checksums verified. Otherwise, or if that fails, the newest valid checkpoint
+// is the state of the store. In the last two cases the allocator is rebuilt by
+// tracing, in a new shm file that replaces the old one by rename.
+func (s *Store) start() error {
+	shm, why, err := s.oldShm()
+	if err != nil {
+		return err
+	}
+	if shm == nil {
+		return s.recover(0, 0, 0, why)
+	}
+	newest, page := s.newestCheckpoint()
+	hdr := layout.NewShm(shm.Base(), shm.Reserved()).Header()
+	root, nextID, slabs := layout.Ref(hdr.Root.Load()), hdr.NextID.Load(), hdr.Slabs.Load()
+	poisoned := hdr.Poison.Load() != 0
+	known := page >= 0 && announced(layout.NewShm(shm.Base(), shm.Reserved()), newest.Nonce)
+	clean := hdr.Clean.Load() == 1 && known && hdr.Completed.Load() == newest.Seq && root == newest.Root && !poisoned
+	if clean {
+		s.attach(shm)
+		return nil
+	}
+	if err := shm.Close(); err != nil {
+		return err
+	}
+	switch {
+	case poisoned:
+		// The kernel may have called pages clean that never reached the disk. Only
+		// what the disk holds counts.
+		if err := s.store.Sync(); err == nil {
+			_ = s.store.DropCache()
+		}
+		return s.recover(0, 0, 0, "a sync had failed")
+	case !known:
+		return s.recover(0, 0, 0, "the shm file does not know the newest checkpoint")
+	}
+	return s.recover(root, nextID, slabs, "the store was not closed")
+}
+
+// oldShm maps the shm file beside the store if it belongs to it.
+func (s *Store) oldShm() (*mapping.Mapping, string, error) {
+	f, err := os.OpenFile(shmPath(s.path), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, "there is no shm file", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	if info.Size() < layout.ShmSlabs {
+		return nil, "the shm file is too short", f.Close()
+	}
+	shm, err := mapShm(f, s.store.Reserved())
+	if err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	why, err := s.shmGood(layout.NewShm(shm.Base(), shm.Reserved()).Header(), info.Size())
+	if err != nil || why != "" {
+		return nil, why, errors.Join(err, shm.Close())
+	}
+	return shm, "", nil
+}
+
+// announced reports whether a checkpoint of that nonce was announced in shm.
+func announced(view layout.Shm, nonce uint64) bool {
+	for i := range layout.MaxProcesses {
+		p := view.Slot(i)
+		for a := range p.Announced {
+			if p.Announced[a].Seq.Load() != 0 && p.Announced[a].Nonce.Load() == nonce {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// newestCheckpoint returns the valid checkpoint record of the highest
+// sequence and its page, -1 if there is none.
+func (s *Store) newestCheckpoint() (layout.Checkpoint, int) {
+	best, page := layout.Checkpoint{}, -1
+	for i := range layout.MaxProcesses * layout.CheckpointPages {
+		if c, ok := s.checkpointAt(i); ok && (page < 0 || c.Seq > best.Seq) {
+			best, page = c, i
+		}
+	}
+	return best, page
+}
+
+// recover makes the store usable after anything but a clean close: it finds
+// the version to go on from, makes it durable, and rebuilds the shm.
+//
+// adopt is the newest published root of a good shm with the next id and the
+// file length of then, 0 if there is none.
+func (s *Store) recover(adopt layout.Ref, nextID, slabs uint64, why string) error {
+	// After kill -9 the newest checkpoint may exist in the page cache only. It
+	// must be on the disk before anything that an older one needs is reused.
+	if err := s.store.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", s.path, err)
+	}
+	durable, page := s.newestCheckpoint()
+	if page < 0 {
+		return fmt.Errorf("%s: %w", s.path, layout.Corrupt("file", 0, "has no valid checkpoint"))
+	}
+	size, err := s.store.Size()
+	if err != nil {
+		return err
+	}
+	if uint64(size) < durable.Slabs*layout.SlabSize {
+		return fmt.Errorf("%s: %w", s.path, layout.Corrupt("file", 0,
+			"is %d bytes long, its checkpoint needs %d: it was cut", size, durable.Slabs*layout.SlabSize))
+	}
+	slabs = max(min(slabs, uint64(size)/layout.SlabSize), durable.Slabs)
+	nextID = max(nextID, durable.NextID)
+
+	f, tmp, shm, err := s.newShm(slabs)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if tmp != "" {
+			_ = os.Remove(tmp)
+		}
+	}()
+	_ = f
+	s.attach(shm)
+	s.hdr.Slabs.Store(slabs)
+	s.hdr.NextID.Store(nextID)
+
+	root, tr, err := s.traceBest(adopt, durable, slabs)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	if err := s.heap.Rebuild(tr.Live(), slabs); err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	// Extents beyond the checkpoint hold nothing that is needed; they are used
+	// again from the start, with space that the disk has promised.
+	if err := s.store.Allocate(0, int64(slabs)*layout.SlabSize); err != nil {
+		return wrapSpace(err)
+	}
+	rec := durable
+	if root != durable.Root {
+		rec, err = s.persist(root, page)
+	} else if adopt != root {
+		rec, err = s.renew(durable, page)
+	}
+	if err != nil {
+		return err
+	}
+	ann := &s.view.Slot(0).Announced[0]
+	ann.Root.Store(uint64(rec.Root))
+	ann.Nonce.Store(rec.Nonce)
+	ann.Seq.Store(rec.Seq)
+	s.hdr.SlotHigh.Store(1)
+	s.hdr.Completed.Store(rec.Seq)
+	s.hdr.SeqHint.Store(rec.Seq)
+	s.hdr.Root.Store(uint64(rec.Root))
+
+	// The new shm takes its name before the session page makes it the one that
+	// counts; killed in between, the next opener recovers again, to the same
+	// state, since that is durable.
+	if err := os.Rename(tmp, shmPath(s.path)); err != nil {
+		return err
+	}
+	tmp = ""
+	var nonce [8]byte
+	putUint64(nonce[:], s.hdr.Session)
+	return s.store.WriteAt(nonce[:], layout.SessionOffset)
+}
+
+// traceBest traces the root to adopt, or the durable one if there is none or
+// it is damaged.
+func (s *Store) traceBest(adopt layout.Ref, durable layout.Checkpoint, slabs uint64) (layout.Ref, *trace.Tracer, error) {
+	if adopt != layout.Nil && adopt != durable.Root {
+		tr := trace.New(s.heap, slabs)
+		tr.Verify = true
+		if err := safely(func() error { return tr.Root(adopt) }); err == nil {
+			return adopt, tr, nil
+		}
+	}
+	tr := trace.New(s.heap, slabs)
+	tr.Verify = true
+	if err := safely(func() error { return tr.Root(durable.Root) }); err != nil {
+		return 0, nil, err
+	}
+	return durable.Root, tr, nil
+}
+
+// persist makes an adopted root the newest checkpoint, in a page other than
+// that of the present one.
+func (s *Store) persist(ref layout.Ref, page int) (layout.Checkpoint, error) {
+	obj, err := s.heap.Object(ref, layout.KindRoot)
+	if err != nil {
+		return layout.Checkpoint{}, err
+	}
+	root, err := layout.DecodeRoot(obj)
+	if err != nil {
+		return layout.Checkpoint{}, err
+	}
+	return s.record(root.Seq, ref, page)
+}
+
+// renew publishes the durable version again under a sequence far ahead.
+func (s *Store) renew(durable layout.Checkpoint, page int) (layout.Checkpoint, error) {
+	obj, err := s.heap.Object(durable.Root, layout.KindRoot)
+	if err != nil {
+		return layout.Checkpoint{}, err
+	}
+	root, err := layout.DecodeRoot(obj)
+	if err != nil {
+		return layout.Checkpoint{}, err
+	}
+	root.Seq = durable.Seq + afterLoss
+	root.Time = time.Now().UnixNano()
+	cur := s.heap.Cursor()
+	ref, obj, err := cur.Alloc(layout.KindRoot, layout.RootSize, root.Seq)
+	s.heap.Release(cur)
+	s.heap.Close()
+	if err != nil {
+		return layout.Checkpoint{}, wrap(err)
+	}
+	root.Encode(obj)
+	layout.Seal(obj)
+	rec, err := s.record(root.Seq, ref, page)
+	if err == nil {
+		// The record that the checkpoint of before refers to is of no more use.
+		s.heap.Free(durable.Root, layout.RootSize/layout.Granule)
+	}
+	return rec, err
+}
+
+// record writes and syncs a checkpoint record, not over the one in page.
+func (s *Store) record(seq uint64, ref layout.Ref, page int) (layout.Checkpoint, error) {
+	rec := layout.Checkpoint{
+		Seq: seq, Root: ref, NextID: s.hdr.NextID.Load(), Slabs: s.hdr.Slabs.Load(),
+		Time: time.Now().UnixNano(), Nonce: rand.Uint64() | 1,
+	}
+	var b [layout.CheckpointRecord]byte
+	rec.Encode(b[:])
+	if err := s.store.Sync(); err != nil {
+		return rec, err
+	}
+	if err := s.store.WriteAt(b[:], layout.CheckpointPage(page^1)); err != nil {
+		return rec, err
+	}
+	return rec, s.store.Sync()
+}
+
+// newShm makes a shm file under a temporary name and maps it.
+func (s *Store) newShm(slabs uint64) (*os.File, string, *mapping.Mapping, error) {
+	info, err := s.store.File().Stat()
+	if err != nil {
+		return nil, "", nil, err
+	}
+	tmp := fmt.Sprintf("%s.new-%08x", shmPath(s.path), rand.Uint32())
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	if err != nil {
+		return nil, "", nil, err
+	}
+	fail := func(err error) (*os.File, string, *mapping.Mapping, error) {
+		return nil, "", nil, errors.Join(err, f.Close(), os.Remove(tmp))
+	}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != os.Geteuid() {
+		// Whoever may use the store may use its shm.
+		if err := f.Chown(int(sys.Uid), int(sys.Gid)); err != nil {
+			return fail(err)
+		}
+	}
+	shm, err := mapShm(f, s.store.Reserved())
+	if err != nil {
+		return fail(err)
+	}
+	if err := shm.Allocate(0, layout.ShmBytes(slabs)); err != nil {
+		_ = os.Remove(tmp)
+		return nil, "", nil, errors.Join(wrapSpace(err), shm.Close())
+	}
+	boot, err := mapping.BootID()
+	if err != nil {
+		return fail(err)
+	}
+	dev, ino, err := mapping.Identity(s.store.File())
+	if err != nil {
+		return fail(err)
+	}
+	hdr := layout.NewShm(shm.Base(), shm.Reserved()).Header()
+	hdr.Magic, hdr.Version = layout.ShmMagic, layout.FormatVersion
+	hdr.BootID, hdr.UUID, hdr.Dev, hdr.Ino = boot, s.header.UUID, dev, ino
+	hdr.Session = rand.Uint64() | 1
+	return f, tmp, shm, nil
+}

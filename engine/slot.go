@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"os"
+	"time"
+
+	"pongofs/engine/epoch"
+	"pongofs/engine/layout"
+	"pongofs/engine/mapping"
+)
+
+// claimSlot takes a process slot: the lock of its byte on the store file tells
+// everybody that the owner is alive. It finishes what a dead owner left before
+// the slot is used again. The caller holds the gate.
+func (s *Store) claimSlot() error {
+	for i := range layout.MaxProcesses {
+		ok, err := s.store.TryLock(mapping.LockSlots+int64(i), 1)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := s.settleSlot(i); err != nil {
+			return err
+		}
+		p := s.view.Slot(i)
+		s.slot = i
+		s.token = epoch.Token(i, p.Incarnation.Add(1))
+		p.PID.Store(uint64(os.Getpid()))
+		p.Opened.Store(time.Now().UnixNano())
+		p.Used.Store(1)
+		for {
+			high := s.hdr.SlotHigh.Load()
+			if high > uint64(i) || s.hdr.SlotHigh.CompareAndSwap(high, uint64(i)+1) {
+				return nil
+			}
+		}
+	}
+	return ErrBusy
+}
+
+// settleSlot cleans slot i, whose lock the caller holds, and deals with the
+// checkpoints that its last owner announced and did not complete: after a sync
+// no page of the slot can change on the disk by itself any more, so they are
+// either complete or never will be.
+func (s *Store) settleSlot(i int) error {
+	s.cleanSlot(i)
+	p := s.view.Slot(i)
+	open := false
+	for a := range p.Announced {
+		open = open || p.Announced[a].Seq.Load() > s.hdr.Completed.Load()
+	}
+	if !open {
+		return nil
+	}
+	if err := s.store.Sync(); err != nil {
+		return s.poison(err)
+	}
+	for page := range layout.CheckpointPages {
+		if rec, ok := s.checkpointAt(i*layout.CheckpointPages + page); ok {
+			s.complete(rec.Seq)
+		}
+	}
+	for a := range p.Announced {
+		if p.Announced[a].Seq.Load() != s.hdr.Completed.Load() {
+			p.Announced[a].Seq.Store(0)
+		}
+	}
+	return nil
+}
+
+// cleanSlot removes what a dead owner of slot i has left: pins and leases. The
+// caller holds the lock of the slot. It may be interrupted at any point and
+// repeated; Used is cleared last.
+func (s *Store) cleanSlot(i int) {
+	p := s.view.Slot(i)
+	if p.Used.Load() == 0 {
+		return
+	}
+	token := epoch.Token(i, p.Incarnation.Load())
+	s.at("clean.begin")
+	epoch.CleanSlot(s.view, i, token)
+	s.heap.ReleaseLeases(token)
+	s.hdr.GCLease.CompareAndSwap(token, 0)
+	s.at("clean.end")
+	p.Used.Store(0)
+}
+
+// cleanDead cleans the slots of processes that have died.
+func (s *Store) cleanDead() {
+	if s.store.File() == nil {
+		return
+	}
+	for i := range int(s.hdr.SlotHigh.Load()) {
+		if i == s.slot || s.view.Slot(i).Used.Load() == 0 {
+			continue
+		}
+		if ok, err := s.store.TryLock(mapping.LockSlots+int64(i), 1); err != nil || !ok {
+			continue
+		}
+		s.cleanSlot(i)
+		_ = s.store.Unlock(mapping.LockSlots+int64(i), 1)
+	}
+}
+
+// releaseSlot gives the own slot up in good order.
+func (s *Store) releaseSlot() error {
+	s.heap.Close()
+	s.cleanSlot(s.slot)
+	return s.store.Unlock(mapping.LockSlots+int64(s.slot), 1)
+}

@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"github.com/google/uuid"
+
+	"pongofs/engine/layout"
+)
+
+// Stats returns the present figures.
+func (s *Store) Stats() (Stats, error) {
+	pin, err := s.pin()
+	if err != nil {
+		return Stats{}, err
+	}
+	defer s.epochs.Unpin(pin)
+	st := Stats{
+		UUID: uuid.UUID(s.header.UUID).String(), Path: s.path,
+		DurableSeq: s.hdr.Completed.Load(), ChunkSize: s.header.ChunkSize,
+		LimboBytes: s.epochs.LimboBytes(), Poisoned: s.hdr.Poison.Load() != 0,
+		Pins: s.epochs.CountPins() - 1, NamedPins: len(s.epochs.NamedPins(nil)),
+	}
+	err = safely(func() error {
+		root, _, err := s.readRoot()
+		if err != nil {
+			return err
+		}
+		st.Seq, st.Entries, st.Containers = root.Seq, root.Entries, root.Containers
+		u := s.heap.Usage()
+		st.UsedBytes, st.Objects = u.UsedBytes, u.Objects
+		return nil
+	})
+	if err != nil {
+		return st, err
+	}
+	if st.FileBytes, err = s.store.Size(); err != nil {
+		return st, err
+	}
+	if st.FreeDisk, st.TotalDisk, err = s.store.DiskSpace(); err != nil {
+		return st, err
+	}
+	for i := range layout.MaxProcesses {
+		if s.view.Slot(i).Used.Load() != 0 {
+			st.Processes++
+		}
+	}
+	return st, nil
+}

@@ -1,0 +1,95 @@
+// Package trace finds the objects that can be reached from a set of roots: the
+// live set. The full collection, recovery and check need it.
+//
+// It reads through a heap and changes nothing. A Tracer belongs to one
+// goroutine; others may write to the store meanwhile as long as the roots are
+// pinned.
+package trace
+
+import (
+	"fmt"
+
+	"pongofs/engine/container"
+	"pongofs/engine/heap"
+	"pongofs/engine/layout"
+)
+
+// Tracer collects what is reachable.
+type Tracer struct {
+	h    *heap.Heap
+	live *heap.LiveSet
+	// Verify makes the tracer check the checksum of every object.
+	Verify bool
+	// ByKind counts the objects of each kind.
+	ByKind [16]int64
+
+	stack []item
+}
+
+type item struct {
+	ref  layout.Ref
+	kind layout.Kind
+}
+
+// New returns a Tracer for a store of n slabs.
+func New(h *heap.Heap, n uint64) *Tracer {
+	return &Tracer{h: h, live: heap.NewLiveSet(n)}
+}
+
+// Live returns what has been marked so far.
+func (t *Tracer) Live() *heap.LiveSet { return t.live }
+
+// Root marks everything that a root record reaches, the record included, and
+// the roots that its snapshot table lists.
+func (t *Tracer) Root(ref layout.Ref) error { return t.mark(ref, layout.KindRoot) }
+
+// Value marks the blocks of a value.
+func (t *Tracer) Value(ref layout.Ref) error { return t.mark(ref, container.KindAny) }
+
+// mark walks depth first with a stack of its own. Each object is visited once,
+// so damage that makes a cycle ends, and work is bounded by the file.
+func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
+	t.stack = append(t.stack[:0], item{ref, kind})
+	for len(t.stack) > 0 {
+		it := t.stack[len(t.stack)-1]
+		t.stack = t.stack[:len(t.stack)-1]
+		if it.ref == layout.Nil {
+			continue
+		}
+		obj, err := t.h.Object(it.ref, it.kind)
+		if err != nil {
+			return err
+		}
+		if !t.live.Add(it.ref, len(obj)) {
+			if !t.live.Has(it.ref) {
+				return layout.Corrupt("reference", it.ref, "behind the end of the store")
+			}
+			continue
+		}
+		k := layout.ObjectKind(obj)
+		if int(k) < len(t.ByKind) {
+			t.ByKind[k]++
+		}
+		if t.Verify && !layout.VerifySeal(obj) {
+			return layout.Corrupt("object", it.ref, "checksum does not match")
+		}
+		if k == layout.KindRoot {
+			root, err := layout.DecodeRoot(obj)
+			if err != nil {
+				return err
+			}
+			if root.IDTable != layout.Nil {
+				t.stack = append(t.stack, item{root.IDTable, layout.KindIDNode})
+			}
+			continue
+		}
+		err = container.Children(obj, k, func(ref layout.Ref, kind layout.Kind) error {
+			t.stack = append(t.stack, item{ref, kind})
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("object at offset %d: %w", uint64(it.ref), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"pongofs/engine/container"
+	"pongofs/engine/epoch"
+	"pongofs/engine/layout"
+	"pongofs/engine/mapping"
+)
+
+// View calls fn with a look at the newest version, which stays the same while
+// fn runs. A View should be short: it holds up the reuse of memory.
+//
+// It takes no lock and never retries: it stores a pin, loads the root word once
+// and reads immutable objects.
+func (s *Store) View(fn func(*Tx) error) (err error) {
+	pin, err := s.pin()
+	if err != nil {
+		return err
+	}
+	defer s.epochs.Unpin(pin)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+
+	tx := s.getTx()
+	tx.writable = false
+	defer s.putTx(tx)
+	if err := tx.load(layout.Ref(s.hdr.Root.Load())); err != nil {
+		return err
+	}
+	return fn(tx)
+}
+
+// load points tx at a root, whatever the state of the store file.
+func (tx *Tx) load(ref layout.Ref) (err error) {
+	tx.callback = false
+	defer tx.end(tx.begin(), &err)
+	return tx.reset(ref)
+}
+
+// Update calls fn with an edit of the newest version and publishes it in one
+// step when fn returns nil. When another writer was faster, fn is called again
+// on the newer version, so it must have no side effects that it cannot repeat.
+//
+// The life of an update: pin; load the root word R; build new objects beside
+// the old ones; swap R for the new root R'. The swap is the linearization
+// point. It is valid because R is pinned: its block cannot have been reused, so
+// the root word holds R only if nothing was published since. A loser drops
+// what it built, keeps its pin, and begins again from the newer root. After the
+// swap the objects that R' no longer refers to are retired, still under the
+// pin.
+func (s *Store) Update(fn func(*Tx) error) error {
+	seq, err := s.update(fn)
+	if err != nil {
+		return err
+	}
+	if s.syncEach && seq > 0 {
+		return s.syncTo(context.Background(), seq)
+	}
+	return nil
+}
+
+// update is Update without making durable. It returns the sequence published,
+// 0 when fn changed nothing.
+func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
+	if s.readOnly {
+		return 0, ErrReadOnly
+	}
+	pin, err := s.pin()
+	if err != nil {
+		return 0, err
+	}
+	tx := s.getTx()
+	tx.writable = true
+	published := false
+	defer func() {
+		// Not a method value: pin may be another one by then.
+		if !published {
+			tx.ed.abandon()
+		}
+		tx.ed.end()
+		s.putTx(tx)
+		s.epochs.Unpin(pin)
+		if published {
+			s.epochs.Drain(false)
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+
+	collected := false
+	for losses := 0; ; losses++ {
+		if s.hdr.Poison.Load() != 0 {
+			return 0, ErrPoisoned
+		}
+		if err := tx.load(layout.Ref(s.hdr.Root.Load())); err != nil {
+			return 0, err
+		}
+		tx.ed.begin(s.heap, tx.root.Seq+1)
+		err := fn(tx)
+		if err == nil {
+			err = tx.broken
+		}
+		if err != nil {
+			if errors.Is(err, ErrNoSpace) && !collected && s.collect != nil {
+				// Give the collector one chance; its pin must not be ours.
+				collected = true
+				tx.ed.abandon()
+				s.epochs.Unpin(pin)
+				cerr := s.collect()
+				pin = s.epochs.Pin()
+				if cerr == nil {
+					continue
+				}
+			}
+			return 0, err
+		}
+		root, changed, err := tx.build()
+		if err != nil {
+			return 0, wrap(err)
+		}
+		if !changed {
+			return 0, nil
+		}
+		s.waitTurn(losses)
+		s.at("publish.before-swap")
+		if s.hdr.Root.CompareAndSwap(uint64(tx.rootRef), uint64(root)) {
+			published = true
+			s.at("publish.after-swap")
+			s.epochs.Advance(tx.ed.birth)
+			s.endTurn(losses)
+			s.wake()
+			s.at("publish.before-retire")
+			s.epochs.Retire(tx.ed.retired, tx.ed.birth)
+			return tx.ed.birth, nil
+		}
+		tx.ed.abandon()
+		s.backOff(losses)
+	}
+}
+
+// build turns what the transaction changed into a new root record and seals
+// everything. changed is false when there is nothing to publish.
+func (tx *Tx) build() (root layout.Ref, changed bool, err error) {
+	defer tx.end(tx.begin(), &err)
+	ids := tx.ids
+	for _, c := range tx.containers {
+		switch {
+		case c.removed && c.ref == layout.Nil:
+			continue // made and removed in this transaction
+		case c.removed:
+			if ids, err = ids.Put(&tx.ed, uint64(c.id), layout.Nil); err != nil {
+				return 0, false, err
+			}
+			tx.ed.Free(c.ref)
+		case c.dirty:
+			ref, err := container.EncodeRecord(&tx.ed, c.ref, &c.rec)
+			if err != nil {
+				return 0, false, err
+			}
+			if ids, err = ids.Put(&tx.ed, uint64(c.id), ref); err != nil {
+				return 0, false, err
+			}
+		default:
+			continue
+		}
+		changed = true
+	}
+	if !changed && !tx.forced {
+		return 0, false, nil
+	}
+	ref, obj, err := tx.ed.Alloc(layout.KindRoot, layout.RootSize)
+	if err != nil {
+		return 0, false, err
+	}
+	next := layout.Root{
+		Seq: tx.ed.birth, Time: tx.time(), IDTable: ids.Ref, IDHeight: ids.Height,
+		Entries:    tx.root.Entries + uint64(tx.dEntries),
+		Containers: tx.root.Containers + uint64(tx.dConts),
+	}
+	next.Encode(obj)
+	tx.ed.Free(tx.rootRef)
+	tx.ed.seal()
+	return ref, true, nil
+}
+
+// Fairness between writers. A small edit that loses backs off for a moment and
+// wins soon. A large one would lose for ever against publishes every few
+// microseconds, so after turnAfter losses it claims the turn word: until the
+// deadline in it, others wait before they swap. A holder that is stopped or
+// killed costs each of them at most that wait.
+const (
+	turnAfter = 6
+	turnTime  = 10 * time.Millisecond
+)
+
+func (s *Store) waitTurn(losses int) {
+	for {
+		turn := s.hdr.Turn.Load()
+		if turn == 0 || int(turn&0xff) == s.slot+1 && losses >= turnAfter {
+			return
+		}
+		left := time.Duration(int64(turn>>8)-monotonicMicro()) * time.Microsecond
+		if left <= 0 || left > turnTime {
+			// Expired, or not a time at all: clear it for everybody.
+			s.hdr.Turn.CompareAndSwap(turn, 0)
+			return
+		}
+		time.Sleep(min(left, 50*time.Microsecond))
+	}
+}
+
+func (s *Store) backOff(losses int) {
+	if losses+1 >= turnAfter {
+		deadline := uint64(monotonicMicro() + turnTime.Microseconds())
+		s.hdr.Turn.CompareAndSwap(0, deadline<<8|uint64(s.slot+1))
+		return
+	}
+	if losses > 0 {
+		time.Sleep(time.Duration(1<<losses) * time.Microsecond)
+	}
+}
+
+func (s *Store) endTurn(losses int) {
+	if losses < turnAfter {
+		return
+	}
+	if turn := s.hdr.Turn.Load(); int(turn&0xff) == s.slot+1 {
+		s.hdr.Turn.CompareAndSwap(turn, 0)
+	}
+}
+
+// wake tells waiters in all processes that there is a newer version. Killed
+// before it, a publisher leaves them to their timeout.
+func (s *Store) wake() {
+	if s.hdr.Waiters.Load() != 0 {
+		s.hdr.Gen.Add(1)
+		mapping.FutexWake(&s.hdr.Gen)
+	}
+}
+
+// rootPin makes a named pin of the newest root.
+func (s *Store) rootPin() (*epoch.Named, layout.Root, layout.Ref, error) {
+	pin := s.epochs.Pin()
+	defer s.epochs.Unpin(pin)
+	ref := layout.Ref(s.hdr.Root.Load())
+	obj, err := s.heap.Object(ref, layout.KindRoot)
+	if err != nil {
+		return nil, layout.Root{}, 0, err
+	}
+	root, err := layout.DecodeRoot(obj)
+	if err != nil {
+		return nil, layout.Root{}, 0, err
+	}
+	named, err := s.epochs.PinRoot(root.Seq, ref)
+	return named, root, ref, err
+}

@@ -1,0 +1,168 @@
+package fsnode
+
+import (
+	"errors"
+	"log/slog"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/encoding"
+	"pongofs/engine"
+)
+
+// fileSystem answers the requests of one mount.
+type fileSystem struct {
+	fuse.RawFileSystem // ENOSYS for what is not implemented
+
+	// constant after Mount
+	store Store
+	opts  Options
+	log   *slog.Logger
+
+	nodes   nodeTable
+	files   handleTable[*fileHandle]
+	dirs    handleTable[*dirHandle]
+	refused refusals
+	control controlDir
+}
+
+func newFileSystem(store Store, opts Options) *fileSystem {
+	fs := &fileSystem{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		store:         store,
+		opts:          opts,
+		log:           opts.Logger,
+		nodes:         newNodeTable(),
+		files:         newHandleTable[*fileHandle](),
+		dirs:          newHandleTable[*dirHandle](),
+	}
+	fs.control = newControlDir(fs)
+	return fs
+}
+
+// String names the file system.
+func (fs *fileSystem) String() string { return fs.opts.Name }
+
+// SetDebug is not used: MountOptions.Debug says it.
+func (fs *fileSystem) SetDebug(bool) {}
+
+// Init is called when the kernel has said what it can do.
+func (fs *fileSystem) Init(*fuse.Server) {}
+
+// OnUnmount is called after the last request.
+func (fs *fileSystem) OnUnmount() {}
+
+// Forget takes back lookups.
+func (fs *fileSystem) Forget(nodeid, nlookup uint64) { fs.nodes.forget(nodeid, nlookup) }
+
+// Lookup finds the node of a name in a directory.
+func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	dir := fs.nodes.get(in.NodeId)
+	if dir == nil {
+		return fuse.Status(errStale)
+	}
+	if len(name) > encoding.MaxNameBytes {
+		return fuse.Status(syscall.ENAMETOOLONG)
+	}
+	if v, id := fs.virtualChild(dir, name); v != nil {
+		return fs.status("lookup", dir, fs.lookupVirtual(v, id, out))
+	}
+	if dir.virtual != nil {
+		return fuse.ENOENT
+	}
+	e, seq, err := fs.lookupEntry(dir.eid, name)
+	if err == nil && !e.IsContainer() {
+		if n := fs.nodes.get(uint64(e.ID)); n != nil && fs.settle(n, in.Pid) {
+			e, seq, err = fs.lookupEntry(dir.eid, name)
+		}
+	}
+	if err != nil {
+		return fs.status("lookup", dir, err)
+	}
+	n := fs.nodes.remember(&e, seq)
+	fs.fillEntry(out, n, &e)
+	if size, ok := n.stagedSize(nil, in.Pid); ok {
+		setSize(&out.Attr, size)
+	}
+	return fuse.OK
+}
+
+// lookupEntry finds the entry of a name, and the version it was found in.
+func (fs *fileSystem) lookupEntry(dir engine.ID, name string) (e engine.Entry, seq uint64, err error) {
+	err = fs.store.View(func(tx Tx) error {
+		var err error
+		e, err = lookup(tx, dir, name)
+		seq = tx.Seq()
+		return err
+	})
+	if isAbsent(err) || errors.Is(err, encoding.ErrBadName) {
+		err = engine.ErrNotFound
+	}
+	return e, seq, err
+}
+
+// Readlink returns the target of a symbolic link.
+func (fs *fileSystem) Readlink(_ <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
+	n := fs.nodes.get(in.NodeId)
+	if n == nil {
+		return nil, fuse.Status(errStale)
+	}
+	if n.virtual != nil {
+		return nil, fuse.EINVAL
+	}
+	var link []byte
+	err := fs.view(n, func(tx Tx, e *engine.Entry) error {
+		if !e.Link {
+			return syscall.EINVAL
+		}
+		var err error
+		link, err = readImage(tx, e)
+		return err
+	})
+	return link, fs.status("readlink", n, err)
+}
+
+// StatFs returns the size of the disk and the number of entries.
+func (fs *fileSystem) StatFs(_ <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	st, err := fs.store.Stats()
+	if err != nil {
+		return fs.status("statfs", fs.nodes.get(in.NodeId), err)
+	}
+	const bsize = 4096
+	out.Bsize, out.Frsize = bsize, bsize
+	out.NameLen = encoding.MaxNameBytes
+	used := max(st.UsedBytes, 0)
+	free := max(st.FileBytes-st.UsedBytes, 0) + st.FreeDisk
+	out.Blocks = uint64(used+free) / bsize
+	out.Bfree = uint64(free) / bsize
+	out.Bavail = out.Bfree
+	// An entry takes some hundred bytes.
+	const entryBytes = 128
+	out.Ffree = uint64(free) / entryBytes
+	out.Files = st.Entries + 1 + out.Ffree
+	return fuse.OK
+}
+
+// Lseek is left to the kernel: without it every byte counts as data.
+func (fs *fileSystem) Lseek(<-chan struct{}, *fuse.LseekIn, *fuse.LseekOut) fuse.Status {
+	return fuse.ENOSYS
+}
+
+// CopyFileRange is left to the kernel, which reads and writes.
+func (fs *fileSystem) CopyFileRange(<-chan struct{}, *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
+	return 0, fuse.ENOSYS
+}
+
+// Access is the kernel's: the mount has default_permissions.
+func (fs *fileSystem) Access(<-chan struct{}, *fuse.AccessIn) fuse.Status { return fuse.ENOSYS }
+
+// Statx is answered by GetAttr.
+func (fs *fileSystem) Statx(<-chan struct{}, *fuse.StatxIn, *fuse.StatxOut) fuse.Status {
+	return fuse.ENOSYS
+}
+
+// Ioctl knows no command.
+func (fs *fileSystem) Ioctl(_ <-chan struct{}, _ *fuse.IoctlIn, _ []byte, _ *fuse.IoctlOut, _ []byte) fuse.Status {
+	return fuse.Status(syscall.ENOTTY)
+}
