@@ -92,6 +92,9 @@ func spliceFresh(tx Tx, e *engine.Entry, off int64, data []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(data) == 0 {
+		return resize(tx, &empty, off)
+	}
 	return splice(tx, &empty, false, off, data)
 }
 

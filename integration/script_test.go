@@ -207,5 +207,9 @@ func cmdSh(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: sh SHELL FILE ARG...")
 	}
-	execute(ts, neg, args[0], append([]string{"-eu"}, args[1:]...)...)
+	flags := "-eu"
+	if os.Getenv("PONGOFS_TRACE") != "" {
+		flags = "-eux" // which line failed
+	}
+	execute(ts, neg, args[0], append([]string{flags}, args[1:]...)...)
 }

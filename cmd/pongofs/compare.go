@@ -102,11 +102,11 @@ func (c *comparer) members(path string, a, b *engine.Entry) error {
 
 // sameScalar compares type and value. Large images are compared piece by piece.
 func (c *comparer) sameScalar(a, b *engine.Entry) (bool, error) {
-	kindA, err := c.a.TypeOf(a)
+	kindA, err := kindOf(c.a, a)
 	if err != nil {
 		return false, err
 	}
-	kindB, err := c.b.TypeOf(b)
+	kindB, err := kindOf(c.b, b)
 	if err != nil {
 		return false, err
 	}
@@ -117,11 +117,11 @@ func (c *comparer) sameScalar(a, b *engine.Entry) (bool, error) {
 	if a.HasImage() && b.HasImage() && (a.Size > small || b.Size > small) {
 		return c.sameImage(a, b, kindA)
 	}
-	valueA, err := c.a.Value(a)
+	valueA, err := valueOf(c.a, a)
 	if err != nil {
 		return false, err
 	}
-	valueB, err := c.b.Value(b)
+	valueB, err := valueOf(c.b, b)
 	return valueA == valueB, err
 }
 
@@ -162,7 +162,7 @@ func (c *comparer) attributes(path string, a, b *engine.Entry) error {
 		name string
 		a, b any
 	}{
-		{"declared", a.Declared, b.Declared},
+		{"declared", a.Declared || a.IsContainer(), b.Declared || b.IsContainer()},
 		{"noeol", a.NoEOL, b.NoEOL},
 		{"mode", fmt.Sprintf("%04o", a.Attr.Mode), fmt.Sprintf("%04o", b.Attr.Mode)},
 		{"uid", a.Attr.UID, b.Attr.UID},
@@ -313,7 +313,7 @@ func (c *comparer) line(print func() error) error {
 }
 
 func side(tx *engine.Tx, e *engine.Entry) (sideJSON, error) {
-	kind, err := tx.TypeOf(e)
+	kind, err := kindOf(tx, e)
 	if err != nil {
 		return sideJSON{}, err
 	}

@@ -35,7 +35,6 @@ type infoJSON struct {
 	UUID       string      `json:"uuid"`
 	Path       string      `json:"path"`
 	Entries    uint64      `json:"entries"`
-	Containers uint64      `json:"containers"`
 	Seq        uint64      `json:"seq"`
 	DurableSeq uint64      `json:"durable_seq"`
 	FileBytes  int64       `json:"file_bytes"`
@@ -66,7 +65,7 @@ func runInfo(o infoOptions, out io.Writer, store string) error {
 			return err
 		}
 		info := infoJSON{
-			stats.UUID, store, stats.Entries, stats.Containers, stats.Seq, stats.DurableSeq,
+			stats.UUID, store, stats.Entries, stats.Seq, stats.DurableSeq,
 			stats.FileBytes, stats.UsedBytes, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
 			stats.Processes, stats.Pins, stats.NamedPins, []mountJSON{},
 		}
@@ -85,7 +84,7 @@ func printInfo(out io.Writer, info *infoJSON) error {
 	bytes := func(n int64) string { return fmt.Sprintf("%s (%d bytes)", humanize.IBytes(uint64(max(n, 0))), n) }
 	fmt.Fprintf(w, "store\t%s\n", info.Path)
 	fmt.Fprintf(w, "uuid\t%s\n", info.UUID)
-	fmt.Fprintf(w, "entries\t%d, of which %d are containers\n", info.Entries, info.Containers)
+	fmt.Fprintf(w, "entries\t%d\n", info.Entries)
 	fmt.Fprintf(w, "version\t%d, durable %d\n", info.Seq, info.DurableSeq)
 	fmt.Fprintf(w, "file\t%s\n", bytes(info.FileBytes))
 	fmt.Fprintf(w, "in use\t%s, awaiting reuse %s\n", bytes(info.UsedBytes), humanize.IBytes(uint64(max(info.LimboBytes, 0))))

@@ -86,7 +86,7 @@ func newLister(o lsOptions, w io.Writer) *lister {
 	if o.json {
 		l.json = newJSONEncoder(w)
 	} else if o.long {
-		l.tabs = tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+		l.tabs = tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	}
 	return l
 }
@@ -111,7 +111,7 @@ func (l *lister) add(tx *engine.Tx, e *engine.Entry, name string) error {
 		_, err := fmt.Fprintln(l.w, printable(name))
 		return err
 	}
-	kind, err := tx.TypeOf(e)
+	kind, err := kindOf(tx, e)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (l *lister) add(tx *engine.Tx, e *engine.Entry, name string) error {
 		return l.json.Encode(row)
 	}
 	label := kind.String()
-	if e.Declared {
+	if e.Declared && !e.IsContainer() {
 		label += "*"
 	}
 	if e.Link {
@@ -142,7 +142,7 @@ func (l *lister) add(tx *engine.Tx, e *engine.Entry, name string) error {
 	if e.IsContainer() {
 		amount = plural(e.Count, "entry", "entries")
 	}
-	_, err = fmt.Fprintf(l.tabs, "%s\t%s\t%s\t %s\n", label, amount, e.Attr.ModTime().Format("2006-01-02 15:04:05"), printable(name))
+	_, err = fmt.Fprintf(l.tabs, "%s\t%s\t%s\t%s\n", label, amount, e.Attr.ModTime().Format("2006-01-02 15:04:05"), printable(name))
 	return err
 }
 

@@ -46,7 +46,7 @@ func locate(tx *engine.Tx, p string) (place, error) {
 			return place{}, fmt.Errorf("%s: %w", at.path, engine.ErrNotFound)
 		}
 		if !at.entry.IsContainer() {
-			kind, err := tx.TypeOf(&at.entry)
+			kind, err := kindOf(tx, &at.entry)
 			if err != nil {
 				return place{}, err
 			}

@@ -24,7 +24,7 @@ func newStoreTree(tx *engine.Tx, e engine.Entry) *storeTree {
 
 // Kind returns the kind of the value, guessed types evaluated.
 func (t *storeTree) Kind() value.Kind {
-	kind, err := t.tx.TypeOf(&t.entry)
+	kind, err := kindOf(t.tx, &t.entry)
 	if err != nil {
 		t.fail(err)
 		return value.KindNull
@@ -33,7 +33,7 @@ func (t *storeTree) Kind() value.Kind {
 }
 
 // Scalar returns the value of a scalar.
-func (t *storeTree) Scalar() (value.Value, error) { return t.tx.Value(&t.entry) }
+func (t *storeTree) Scalar() (value.Value, error) { return valueOf(t.tx, &t.entry) }
 
 // Link reports whether the value is a symbolic link.
 func (t *storeTree) Link() bool { return t.entry.Link }

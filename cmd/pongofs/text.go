@@ -118,7 +118,7 @@ func summary(tx *engine.Tx, e *engine.Entry, width int) (string, error) {
 		count, err := entryCount(tx, e)
 		return fmt.Sprintf("%s of %s", e.Kind, plural(count, "entry", "entries")), err
 	}
-	kind, err := tx.TypeOf(e)
+	kind, err := kindOf(tx, e)
 	if err != nil {
 		return "", err
 	}
@@ -142,8 +142,37 @@ func summary(tx *engine.Tx, e *engine.Entry, width int) (string, error) {
 	case kind == value.KindNull:
 		return "null", nil
 	}
-	v, err := tx.Value(e)
+	v, err := valueOf(tx, e)
 	return fmt.Sprintf("%s %s", kind, encoding.AppendText(nil, v)), err
+}
+
+// kindOf returns the type of an entry, the guess made for one that nobody
+// declared. The engine only tells a string from bytes; what text looks like is
+// known to encoding.
+func kindOf(tx *engine.Tx, e *engine.Entry) (value.Kind, error) {
+	if e.Raw && e.Size <= encoding.MaxInferBytes {
+		v, err := guess(tx, e)
+		return v.Kind(), err
+	}
+	return tx.TypeOf(e)
+}
+
+// valueOf returns the scalar of an entry, the guess made for one that nobody
+// declared.
+func valueOf(tx *engine.Tx, e *engine.Entry) (value.Value, error) {
+	if e.Raw && e.Size <= encoding.MaxInferBytes {
+		return guess(tx, e)
+	}
+	return tx.Value(e)
+}
+
+func guess(tx *engine.Tx, e *engine.Entry) (value.Value, error) {
+	var buf [encoding.MaxInferBytes]byte
+	if _, err := tx.ReadImage(e, buf[:e.Size], 0); err != nil && err != io.EOF {
+		return value.Value{}, err
+	}
+	v, _ := encoding.Infer(buf[:e.Size])
+	return v, nil
 }
 
 // entryCount returns the number of entries of a container, which an entry from
@@ -168,7 +197,7 @@ func textSize(e *engine.Entry) int64 {
 
 // convertScalar gives a scalar a type, declared, through its file content.
 func convertScalar(tx *engine.Tx, at *place, kind value.Kind) error {
-	v, err := tx.Value(&at.entry)
+	v, err := valueOf(tx, &at.entry)
 	if err != nil {
 		return err
 	}

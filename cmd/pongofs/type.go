@@ -45,7 +45,7 @@ func runType(_ context.Context, o typeOptions, out io.Writer, store, path string
 		if err != nil {
 			return err
 		}
-		kind, err := tx.TypeOf(&at.entry)
+		kind, err := kindOf(tx, &at.entry)
 		if err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func runTypeChange(_ context.Context, o typeOptions, cmd *cobra.Command, store, 
 // convert gives an entry another type.
 func convert(tx *engine.Tx, at *place, kind value.Kind) error {
 	if at.entry.IsContainer() != kind.IsContainer() {
-		present, err := tx.TypeOf(&at.entry)
+		present, err := kindOf(tx, &at.entry)
 		if err != nil {
 			return err
 		}

@@ -149,7 +149,7 @@ func TestItemSizes(t *testing.T) {
 		it   Item
 		want int
 	}{
-		{"element null", Item{Kind: value.KindNull, ID: 100}, 4},
+		{"element null", Item{Kind: value.KindNull, ID: 100, Mode: 0o644}, 4},
 		{"gap", Item{Kind: KindGap, Size: 1}, 4},
 		{"11-byte key, 16-byte image, time within 2 s", Item{
 			Key: []byte("\x08key12345678"), Kind: value.KindString, ID: 90_000, Mode: 0o644,

@@ -38,7 +38,7 @@ func checkItem(it *Item) error {
 			return errItem
 		}
 	case value.KindNull, value.KindInt, value.KindDatetime, value.KindFloat, value.KindList,
-		 value.KindDict, value.KindCollection, KindRootRef:
+		value.KindDict, value.KindCollection, KindRootRef:
 	default:
 		return errItem
 	}

@@ -84,7 +84,7 @@ func ListCompact(ed Editor, t Tree) (Tree, error) {
 	for ok && err == nil {
 		switch {
 		case c.leaf.gaps == 0:
-			c.pos += uint64(c.leaf.n)
+			c.pos += uint64(c.leaf.n - c.i)
 			ok, err = c.nextLeaf()
 		case !c.leaf.isGap(c.i):
 			ok, err = c.Next()

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"testing"
+
+	"pgregory.net/rapid"
 
 	"pongofs/engine/layout"
 )
@@ -12,7 +13,7 @@ import (
 // mem is an Editor in memory that keeps account of every object. Misuse, such
 // as freeing twice, fails the test.
 type mem struct {
-	t    testing.TB
+	t    rapid.TB
 	objs []memObject // the object at ref is number ref/Granule − 1
 
 	bytes   int // live bytes
@@ -38,7 +39,7 @@ const (
 
 var errFull = errors.New("test editor is full")
 
-func newMem(t testing.TB) *mem { return &mem{t: t, failing: -1} }
+func newMem(t rapid.TB) *mem { return &mem{t: t, failing: -1} }
 
 func (m *mem) object(ref layout.Ref) *memObject {
 	i := int(ref/layout.Granule) - 1

@@ -256,6 +256,7 @@ func (h *Heap) take(slab uint64, occ *[layout.SlabWords]uint64) bool {
 		return false
 	}
 	h.at("lease.after-swap")
+	d.Leases.Add(1) // before anything is allocated under the lease: see Sweep
 	d.Used.Store(int64(h.occupancy(slab, occ)))
 	return true
 }

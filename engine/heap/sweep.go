@@ -57,38 +57,60 @@ type Swept struct {
 }
 
 // Sweep frees every allocated object that is not in live and was born at or
-// before bornMax. Others may allocate and free meanwhile; the rules of a full
-// collection make sure that nobody else frees the same objects.
+// before bornMax. Others may allocate and free meanwhile.
+//
+// Such an object is garbage that nobody but the sweep may free: see package gc.
+// What has to be excluded is judging an object by a header that is not its own,
+// since the object seen a moment ago was freed and its granules were used
+// again. Under one lease of a slab no granule is allocated that was used when
+// the lease began, so if the count of leases is the same after the header was
+// read as before the start bit was, then the header is that of the object, and
+// if that is garbage it stays so until this sweep frees it.
 func (h *Heap) Sweep(live *LiveSet, bornMax uint64) Swept {
 	var s Swept
 	for slab := uint64(layout.ReservedSlabs); slab < h.hdr.Slabs.Load(); slab++ {
-		d := h.view.Slab(slab)
 		var marked *[layout.SlabWords]uint64
 		if slab < live.Slabs() {
 			marked = live.slabs[slab]
 		}
-		for w := range d.Starts {
-			set := d.Starts[w].Load()
+		for w := range layout.SlabWords {
+			keep := uint64(0)
 			if marked != nil {
-				set &^= marked[w]
+				keep = marked[w]
 			}
-			for ; set != 0; set &= set - 1 {
-				g := w*64 + bits.TrailingZeros64(set)
-				ref := layout.Ref(slab*layout.SlabSize + uint64(g)*layout.Granule)
-				head := h.store.Bytes(int64(ref), layout.HeaderSize)
-				if layout.ObjectBirth(head) > bornMax {
-					continue
-				}
-				n := layout.ObjectGranules(head)
-				h.at("sweep.before-free")
-				if h.Free(ref, n) {
-					s.Objects++
-					s.Bytes += int64(n) * layout.Granule
-				}
-			}
+			h.sweepWord(slab, w, keep, bornMax, &s)
 		}
 	}
 	return s
+}
+
+func (h *Heap) sweepWord(slab uint64, w int, keep, bornMax uint64, s *Swept) {
+	d := h.view.Slab(slab)
+	for {
+		leases := d.Leases.Load()
+		again := false
+		for set := d.Starts[w].Load() &^ keep; set != 0; set &= set - 1 {
+			g := w*64 + bits.TrailingZeros64(set)
+			ref := layout.Ref(slab*layout.SlabSize + uint64(g)*layout.Granule)
+			head := h.store.Bytes(int64(ref), layout.HeaderSize)
+			birth, n := layout.ObjectBirth(head), layout.ObjectGranules(head)
+			if birth > bornMax {
+				continue
+			}
+			if d.Leases.Load() != leases {
+				again = true
+				break
+			}
+			h.at("sweep.before-free")
+			if h.Free(ref, n) {
+				s.Objects++
+				s.Bytes += int64(n) * layout.Granule
+			}
+		}
+		if !again {
+			return
+		}
+	}
 }
 
 // RefreshHints recomputes Used and the hint of every slab that nobody leases.

@@ -171,7 +171,10 @@ type SlabDesc struct {
 	Owner atomic.Uint64
 	// Used is about the number of granules in use, a hint.
 	Used atomic.Int64
-	_    [48]byte
+	// Leases counts how often the slab was leased. Under one lease no granule is
+	// allocated that was used when the lease began.
+	Leases atomic.Uint64
+	_      [40]byte
 	// Starts has a bit for each granule at which an object starts. Only the
 	// owner sets bits; whoever has the right to free an object clears its bit.
 	Starts [SlabWords]atomic.Uint64

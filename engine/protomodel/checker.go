@@ -2,42 +2,60 @@ package protomodel
 
 import (
 	"fmt"
+	"hash/maphash"
 	"strings"
 )
 
-// Invariant is a promise of the store that no step may break. The empty one
-// stands for "all is well".
-type Invariant string
+// Invariant is a promise of the store that no step may break. Holds stands for
+// "all is well".
+type Invariant uint8
 
 // The invariants that the models check.
 const (
-	Holds Invariant = ""
+	Holds Invariant = iota
 
 	// InvWalk: a reader, a writer or the collector follows a reference to a
 	// block that was freed, or freed and used again.
-	InvWalk Invariant = "nobody walks a block that was freed or reused"
+	InvWalk
 	// InvOwner: two edits use one block, or it is freed twice, or it is freed
 	// under the edit that is building it.
-	InvOwner Invariant = "a block has one owner and is freed once"
+	InvOwner
 	// InvPublish: a swap that succeeded is part of every later root, until the
 	// power fails.
-	InvPublish Invariant = "no publish is lost"
+	InvPublish
 	// InvRecover: whatever subset of the unsynced writes a power cut leaves, the
 	// newest valid checkpoint page refers to whole blocks.
-	InvRecover Invariant = "after a power cut the recovered root is whole"
+	InvRecover
 	// InvSync: that page is no older than the last acknowledged sync.
-	InvSync Invariant = "after a power cut the root is no older than the last sync"
+	InvSync
 	// InvRefused: a store that nobody damaged opens.
-	InvRefused Invariant = "a sound store is never refused"
+	InvRefused
 	// InvIDs: an id that a durable root uses is not given out again.
-	InvIDs Invariant = "an id is never given out twice"
-	// InvData: giving space back cuts off no live data.
-	InvData Invariant = "no live data is cut off, punched out or overwritten"
+	InvIDs
+	// InvData: giving space back, or growing, destroys no live data.
+	InvData
 	// InvOneStore: everybody who has a store open shares one root word.
-	InvOneStore Invariant = "a store has one root word and one allocator"
+	InvOneStore
 	// InvLeak: one collection after any kills frees all that is unreachable.
-	InvLeak Invariant = "after a collection allocated blocks = reachable blocks"
+	InvLeak
 )
+
+var invariantNames = [...]string{
+	Holds:       "all invariants hold",
+	InvWalk:     "nobody walks a block that was freed or reused",
+	InvOwner:    "a block has one owner and is freed once",
+	InvPublish:  "no publish is lost",
+	InvRecover:  "after a power cut the recovered root is whole",
+	InvSync:     "after a power cut the root is no older than the last sync",
+	InvRefused:  "a sound store is never refused",
+	InvIDs:      "an id is never given out twice",
+	InvData:     "no live data is cut off, punched out or overwritten",
+	InvOneStore: "a store has one root word and one allocator",
+	InvLeak:     "after a collection, allocated blocks = reachable blocks",
+}
+
+// String returns the invariant as a sentence.
+func (i Invariant) String() string { return invariantNames[i] }
 
 // model is a protocol reduced to a few words of state. S is the whole state of
 // all processes, of shared memory and of the disk; it must be canonical: two
@@ -109,7 +127,6 @@ func explore[S comparable](m model[S], limit int) Outcome {
 		states = []S{m.init}
 		parent = []int32{-1}
 		depth  = []int32{0}
-		seen   = map[S]int32{m.init: 0}
 		unmet  = append([]goal[S](nil), m.goals...)
 		broken = int32(-1)
 	)
@@ -127,6 +144,8 @@ func explore[S comparable](m model[S], limit int) Outcome {
 		unmet = kept
 		out.Depth = max(out.Depth, int(depth[i]))
 	}
+	seen := newTable[S]()
+	seen.add(states, 0)
 	visit(0)
 	at := int32(0)
 	for ; int(at) < len(states) && broken < 0 && len(states) <= limit; at++ {
@@ -135,12 +154,12 @@ func explore[S comparable](m model[S], limit int) Outcome {
 				return
 			}
 			out.Steps++
-			if _, ok := seen[s]; ok {
+			i := int32(len(states))
+			states = append(states, s)
+			if !seen.add(states, i) {
+				states = states[:i]
 				return
 			}
-			i := int32(len(states))
-			seen[s] = i
-			states = append(states, s)
 			parent = append(parent, at)
 			depth = append(depth, depth[at]+1)
 			visit(i)
@@ -175,4 +194,47 @@ func trace[S comparable](m model[S], states []S, parent []int32, last int32) []T
 		steps = append(steps, step)
 	}
 	return steps
+}
+
+// table finds the states seen so far: an open-addressed table of their
+// indexes, which takes half the memory of a map that holds the states again.
+type table[S comparable] struct {
+	seed  maphash.Seed
+	slots []int32 // index+1, 0 for free
+	used  int
+}
+
+func newTable[S comparable]() *table[S] {
+	return &table[S]{seed: maphash.MakeSeed(), slots: make([]int32, 1<<12)}
+}
+
+// add enters states[i] and reports whether it is new. The order in which
+// states are found does not depend on the seed.
+func (t *table[S]) add(states []S, i int32) bool {
+	if 2*t.used >= len(t.slots) {
+		old := t.slots
+		t.slots = make([]int32, 2*len(old))
+		for _, x := range old {
+			if x != 0 {
+				t.slots[t.place(states, states[x-1])] = x
+			}
+		}
+	}
+	p := t.place(states, states[i])
+	if t.slots[p] != 0 {
+		return false
+	}
+	t.slots[p] = i + 1
+	t.used++
+	return true
+}
+
+// place returns the slot of s, or the free one where it belongs.
+func (t *table[S]) place(states []S, s S) uint64 {
+	mask := uint64(len(t.slots) - 1)
+	for p := maphash.Comparable(t.seed, s) & mask; ; p = (p + 1) & mask {
+		if x := t.slots[p]; x == 0 || states[x-1] == s {
+			return p
+		}
+	}
 }

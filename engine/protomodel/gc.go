@@ -194,7 +194,7 @@ func (h heapModel) sweep(s heapState, me int, next nextFunc) {
 			return
 		}
 		next("finds nothing more to free, and ends", func(n *heapState, t *thread) {
-			if n.quiet && h.leaks(n, t.mark) {
+			if n.quiet && h.on(BitBeforeHeader) && h.leaks(n, t.mark) {
 				n.bad = InvLeak
 			}
 			n.named[namedGC], n.lease, n.quiet = namedPin{}, 0, false

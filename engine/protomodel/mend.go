@@ -30,4 +30,15 @@ const (
 	HeaderBeforeBit
 	BitBeforeHeader
 	OneCollector
+
+	AnnouncedProtected
+	AnnouncementOutlives
+	OwnAnnouncement
+	SettleSlot
+	OneCheckpointer
+	CompletedMax
+	AnnouncedBeforeCompleted
+	SyncBeforePage
+	SyncAfterPage
+	PagePair
 )

@@ -22,7 +22,8 @@ type heapConfig struct {
 	editsA, editsB uint8
 	onlyLeaf       bool // edits always replace the leaf
 	reads          uint8
-	names          bool // the reader moves to named pins
+	names          bool // the reader moves to a named pin
+	moves          bool // and to a second one
 	drains         uint8
 	collections    uint8
 	collectors     int
@@ -439,7 +440,11 @@ func (h heapModel) reader(s heapState, emit emitFunc[heapState]) {
 			*t = thread{left: t.left}
 		})
 	case rWalkNamed:
-		walk("walks the root under its named pin", rMove)
+		then := uint8(rDropFirst)
+		if h.cfg.moves {
+			then = rMove
+		}
+		walk("walks the root under its named pin", then)
 	case rMove:
 		next("stores a second named pin of the same root", func(n *heapState, t *thread) {
 			n.named[namedMoved] = n.named[namedFirst]
@@ -449,7 +454,9 @@ func (h heapModel) reader(s heapState, emit emitFunc[heapState]) {
 	case rDropFirst:
 		next("drops the first named pin", func(n *heapState, t *thread) {
 			n.named[namedFirst] = namedPin{}
-			t.pc = rWalkMoved
+			if t.pc = rWalkMoved; n.named[namedMoved].seq == 0 {
+				*t = thread{left: t.left}
+			}
 		})
 	case rWalkMoved:
 		walk("walks the root under its second named pin", rDrop)

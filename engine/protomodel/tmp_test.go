@@ -1,16 +1,42 @@
 package protomodel
-import ("testing";"time";"runtime")
+import ("testing";"time";"runtime";"os")
+func rep(t *testing.T, name string, off Mend, o Outcome, st time.Time){
+	var ms runtime.MemStats; runtime.ReadMemStats(&ms)
+	t.Logf("%s off=%d %d/%d depth %d %v len %d complete=%v %v mem=%dM", name, off, o.States, o.Steps,o.Depth, o.Broken, len(o.Trace)-1, o.Complete, time.Since(st), ms.Sys>>20)
+	if os.Getenv("TR")!="" {t.Log(o)}
+}
 func run(t *testing.T, name string, cfg heapConfig, offs ...Mend){
   for _, off := range append([]Mend{AllOn}, offs...) {
 	st:=time.Now()
-	o:=explore(heapScenario(cfg,off), 3000000)
-	var ms runtime.MemStats; runtime.ReadMemStats(&ms)
-	t.Logf("%s off=%d %v complete=%v %v mem=%dM", name, off, o, o.Complete, time.Since(st), ms.Sys>>20)
+	rep(t,name,off,explore(heapScenario(cfg,off), 3000000),st)
+  }
+}
+func runck(t *testing.T, name string, cfg ckConfig, offs ...Mend){
+  for _, off := range append([]Mend{AllOn}, offs...) {
+	st:=time.Now()
+	rep(t,name,off,explore(checkpointScenario(cfg,off), 2000000),st)
   }
 }
 func TestReclaim(t *testing.T){
-  run(t,"reclaim",heapConfig{editsA:2,editsB:1,reads:1,drains:1,kills:0}, PinThenLoad,HintAfterSwap,ShortPinOpen,BoundBeforeSlots,PinThroughSwap)
+  run(t,"reclaim",heapConfig{editsA:2,editsB:0,reads:1,drains:1,kills:1}, PinThenLoad,HintAfterSwap,ShortPinOpen,BoundBeforeSlots)
+  run(t,"aba",heapConfig{editsA:2,editsB:1,drains:1,kills:0}, PinThroughSwap)
 }
 func TestNamed(t *testing.T){
   run(t,"named",heapConfig{editsA:2,reads:1,names:true,drains:1,kills:0}, NamedPinExact,NamedBeforeUnpin,ShortBeforeNamed,NamedScanStable)
+}
+func TestGC(t *testing.T){
+  run(t,"gcBirth",heapConfig{editsA:1,editsB:1,onlyLeaf:true,collections:1,collectors:1,kills:1}, ExactBirth,KeepFirstPin,EmptyEditFirst)
+  run(t,"gcLimbo",heapConfig{editsA:2,drains:1,collections:1,collectors:1,kills:0}, EmptyEdit,WaitForPins,DropAtGCSeq,DrainPinBeforeGCSeq,PinMByName)
+  run(t,"gcNamed",heapConfig{editsA:2,onlyLeaf:true,reads:1,names:true,collections:1,collectors:1,kills:0}, NamedAfterWait)
+  run(t,"gcAlloc",heapConfig{editsA:2,onlyLeaf:true,collections:1,collectors:1,kills:1,split:true}, HeaderBeforeBit,BitBeforeHeader)
+  run(t,"gcTwo",heapConfig{editsA:2,onlyLeaf:true,collections:1,collectors:2,kills:1}, OneCollector)
+}
+func TestCk(t *testing.T){
+  runck(t,"ck2",ckConfig{roots:4,left:[2]uint8{2,1},oneScan:true}, AnnouncedProtected, OneCheckpointer, CompletedMax, SyncBeforePage,SyncAfterPage,PagePair)
+  runck(t,"ckscan",ckConfig{roots:4,left:[2]uint8{1,1}}, AnnouncedBeforeCompleted)
+  runck(t,"ckscankeep",ckConfig{roots:4,left:[2]uint8{1,1},keep:true})
+  runck(t,"ck2keep",ckConfig{roots:4,left:[2]uint8{2,1},keep:true,oneScan:true}, CompletedMax)
+  runck(t,"ckkill",ckConfig{roots:5,left:[2]uint8{3,0},kills:2,restarts:2,oneScan:true}, AnnouncementOutlives, SettleSlot)
+  runck(t,"ckkillkeep",ckConfig{roots:5,left:[2]uint8{3,0},kills:2,restarts:2,oneScan:true,keep:true}, AnnouncementOutlives, SettleSlot)
+  runck(t,"ckkill2",ckConfig{roots:4,left:[2]uint8{1,1},kills:1,restarts:0,oneScan:true}, OwnAnnouncement)
 }

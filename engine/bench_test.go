@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"pongofs/engine/value"
+)
+
+const benchEntries = 100_000
+
+func benchKeys() []value.Value {
+	keys := make([]value.Value, benchEntries)
+	for i := range keys {
+		keys[i] = value.String(fmt.Sprintf("key%08d", i))
+	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	return keys
+}
+
+func benchStore(b *testing.B) *Store {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "bench.pongo")
+	if err := Create(path, CreateOptions{}); err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(path, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return s
+}
+
+func fillBench(b *testing.B, s *Store, keys []value.Value, v value.Value) {
+	b.Helper()
+	for _, k := range keys {
+		err := s.Update(func(tx *Tx) error {
+			_, err := tx.Put(RootID, k, v, PutOptions{Declared: true, New: NewAttr{Mode: 0o644}})
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkInsert(b *testing.B) {
+	keys := benchKeys()
+	for b.Loop() {
+		b.StopTimer()
+		s := benchStore(b)
+		b.StartTimer()
+		fillBench(b, s, keys, value.String("fifteen bytes.."))
+		b.StopTimer()
+		st, _ := s.Stats()
+		b.ReportMetric(float64(st.UsedBytes)/(1<<20), "MiB-used")
+		b.ReportMetric(float64(st.FileBytes)/(1<<20), "MiB-file")
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchEntries, "ns/insert")
+}
+
+func BenchmarkLookup(b *testing.B) {
+	keys := benchKeys()
+	s := benchStore(b)
+	fillBench(b, s, keys, value.String("fifteen bytes.."))
+	i := 0
+	for b.Loop() {
+		err := s.View(func(tx *Tx) error {
+			_, err := tx.Lookup(RootID, keys[i%len(keys)])
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	keys := benchKeys()
+	s := benchStore(b)
+	fillBench(b, s, keys, value.String("fifteen bytes.."))
+	i := 0
+	for b.Loop() {
+		err := s.Update(func(tx *Tx) error {
+			_, err := tx.Put(RootID, keys[i%len(keys)], value.Int(int64(i)), PutOptions{Declared: true})
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}

@@ -1,0 +1,9 @@
+package container
+
+import (
+	"errors"
+
+	"pongofs/engine/layout"
+)
+
+func isCorrupt(err error) bool { return errors.Is(err, layout.ErrCorrupt) }

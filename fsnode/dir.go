@@ -1,0 +1,238 @@
+package fsnode
+
+import (
+	"errors"
+	"sync"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/engine"
+	"pongofs/engine/value"
+)
+
+// Positions in a directory stream: behind ".", behind "..", and behind the
+// name with that number among those that the handle has handed out.
+const (
+	posDot    = 1
+	posDotDot = 2
+	posNames  = 3       // behind name 0
+	posLast   = 1 << 62 // behind the sidecar, which comes last
+)
+
+// dirHandle is an open directory. It remembers the keys of the names that it
+// has handed out, so that a listing goes on behind a name whatever has been
+// added or removed meanwhile, and so that seekdir finds every position again.
+type dirHandle struct {
+	n *node
+
+	mu   sync.Mutex
+	keys []byte   // encoded keys, one behind the other
+	ends []uint32 // where they end
+	side bool     // a listed entry has something to say in the sidecar
+}
+
+// key returns the key of name i.
+//
+// Preconditions: d.mu is held.
+func (d *dirHandle) key(i int) []byte {
+	from := uint32(0)
+	if i > 0 {
+		from = d.ends[i-1]
+	}
+	return d.keys[from:d.ends[i]]
+}
+
+// number returns the number of the name with that key, given that the name
+// handed out before it has number prev (-1 for none). Names that are handed
+// out again in the same order keep their numbers.
+//
+// Preconditions: d.mu is held.
+func (d *dirHandle) number(prev int, key value.Value) int {
+	var buf [64]byte
+	enc := value.AppendKey(buf[:0], key)
+	if prev+1 < len(d.ends) && string(d.key(prev+1)) == string(enc) {
+		return prev + 1
+	}
+	d.keys = append(d.keys, enc...)
+	d.ends = append(d.ends, uint32(len(d.keys)))
+	return len(d.ends) - 1
+}
+
+// rewind forgets the names.
+//
+// Preconditions: d.mu is held.
+func (d *dirHandle) rewind() { d.keys, d.ends, d.side = d.keys[:0], d.ends[:0], false }
+
+// OpenDir opens a directory.
+func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	n := fs.nodes.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(errStale)
+	}
+	if !n.dir {
+		return fuse.ENOTDIR
+	}
+	fs.nodes.opened(n)
+	out.Fh = fs.dirs.add(&dirHandle{n: n})
+	return fuse.OK
+}
+
+// ReleaseDir closes a directory.
+func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
+	if d := fs.dirs.remove(in.Fh); d != nil {
+		fs.nodes.closed(d.n)
+	}
+}
+
+// ReadDir lists names.
+func (fs *fileSystem) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return fs.list(in, func(e fuse.DirEntry, _ *listed) bool { return out.AddDirEntry(e) }, false)
+}
+
+// ReadDirPlus lists names and looks each of them up.
+func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return fs.list(in, func(e fuse.DirEntry, l *listed) bool {
+		o := out.AddDirLookupEntry(e)
+		if o == nil {
+			return false
+		}
+		switch {
+		case l == nil: // "." and "..", which the kernel does not look up
+		case l.virtual != nil:
+			// A lookup that fails leaves the entry without a node.
+			if err := fs.lookupVirtual(l.virtual, l.id, o); err != nil {
+				*o = fuse.EntryOut{}
+			}
+		default:
+			fs.fillEntry(o, fs.nodes.remember(&l.entry, l.seq), &l.entry)
+		}
+		return true
+	}, true)
+}
+
+// listed is an entry of a listing.
+type listed struct {
+	entry   engine.Entry
+	seq     uint64
+	name    string
+	pos     uint64
+	virtual virtual
+	id      uint64
+}
+
+// list hands the names behind a position to add until that returns false.
+func (fs *fileSystem) list(in *fuse.ReadIn, add func(fuse.DirEntry, *listed) bool, plus bool) fuse.Status {
+	d := fs.dirs.get(in.Fh)
+	if d == nil {
+		return fuse.EBADF
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	pos := in.Offset
+	if pos == 0 {
+		d.rewind()
+		if !add(fuse.DirEntry{Name: ".", Ino: d.n.id, Mode: syscall.S_IFDIR, Off: posDot}, nil) {
+			return fuse.OK
+		}
+		pos = posDot
+	}
+	if pos == posDot {
+		if !add(fuse.DirEntry{Name: "..", Ino: fs.parentID(d.n), Mode: syscall.S_IFDIR, Off: posDotDot}, nil) {
+			return fuse.OK
+		}
+		pos = posDotDot
+	}
+	if d.n.virtual != nil {
+		return fs.listVirtual(d.n, pos, add)
+	}
+	if pos >= posLast {
+		return fuse.OK
+	}
+	if pos-posDotDot > uint64(len(d.ends)) {
+		return fuse.EINVAL
+	}
+	page, end, err := fs.page(d, int(pos-posNames), int(in.Size), plus)
+	if errors.Is(err, errStale) {
+		return fuse.OK // removed while it was open: empty
+	}
+	if err != nil {
+		return fs.status("readdir", d.n, err)
+	}
+	for i := range page {
+		l := &page[i]
+		e := fuse.DirEntry{Name: l.name, Ino: uint64(l.entry.ID), Mode: fileMode(&l.entry), Off: l.pos}
+		if !add(e, l) {
+			return fuse.OK
+		}
+	}
+	if !end {
+		return fuse.OK
+	}
+	return fs.listSidecar(d, add)
+}
+
+// direntBytes is the space in a reply that a name takes, at least; with its
+// attributes, plusBytes more.
+const (
+	direntBytes = 24
+	plusBytes   = 128
+)
+
+// page returns the entries behind name prev that fit into a reply of size
+// bytes, and whether they are the last ones.
+//
+// Preconditions: d.mu is held.
+func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []listed, end bool, err error) {
+	var after value.Value
+	if prev >= 0 {
+		if after, err = value.DecodeKey(d.key(prev)); err != nil {
+			return nil, false, err
+		}
+	}
+	err = fs.view(d.n, func(tx Tx, dir *engine.Entry) error {
+		page, end = page[:0], true
+		seq := tx.Seq()
+		rest := size
+		return tx.Scan(dir.ID, after, plus, func(e engine.Entry) bool {
+			name, truncated := nameOf(dir.Kind, e.Key)
+			rest -= direntBytes + len(name)
+			if plus {
+				rest -= plusBytes
+			}
+			if rest < 0 {
+				end = false
+				return false
+			}
+			d.side = d.side || truncated || e.Declared
+			page = append(page, listed{entry: e, seq: seq, name: name})
+			return true
+		})
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range page {
+		prev = d.number(prev, page[i].entry.Key)
+		page[i].pos = posNames + uint64(prev)
+	}
+	return page, end, nil
+}
+
+// parentID returns the inode number of "..".
+func (fs *fileSystem) parentID(n *node) uint64 {
+	if n.virtual != nil {
+		return n.virtual.parent()
+	}
+	id := n.id
+	err := fs.view(n, func(_ Tx, e *engine.Entry) error {
+		if e.Parent != 0 {
+			id = uint64(e.Parent)
+		}
+		return nil
+	})
+	if err != nil {
+		return n.id
+	}
+	return id
+}

@@ -1,0 +1,223 @@
+package fsnode
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/engine"
+)
+
+// Open opens a file. The truncation of O_TRUNC is only staged: the first write
+// or the release publishes it.
+func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	n := fs.nodes.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(errStale)
+	}
+	if n.virtual != nil {
+		return fs.status("open", n, fs.openVirtual(n, in.Flags, out))
+	}
+	fs.settle(n, in.Pid)
+	h := newFileHandle(n, in.Flags, in.Pid)
+	err := fs.view(n, func(tx Tx, e *engine.Entry) error { return fs.openEntry(h, tx, e, in.Flags) })
+	if err != nil {
+		return fs.status("open", n, err)
+	}
+	h.kill = in.Mode&fuse.OPEN_KILL_SUIDGID != 0
+	out.Fh = fs.files.add(h)
+	out.OpenFlags = fileFlags(h.writable)
+	return fuse.OK
+}
+
+// newFileHandle returns a handle for open(2)'s flags.
+func newFileHandle(n *node, flags, pid uint32) *fileHandle {
+	mode := flags & syscall.O_ACCMODE
+	return &fileHandle{
+		n:        n,
+		readable: mode != syscall.O_WRONLY,
+		writable: mode != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0,
+		pid:      pid,
+	}
+}
+
+// openEntry makes h a handle on e, which tx has returned.
+//
+// Preconditions: h.n.loc is held, so nobody removes e meanwhile.
+func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uint32) error {
+	if e.IsContainer() {
+		return syscall.EISDIR
+	}
+	if e.Link {
+		return syscall.ELOOP
+	}
+	if flags&syscall.O_TRUNC != 0 {
+		h.trunc = true
+		h.n.stageHandle(h, 0)
+	} else if h.readable {
+		v, err := loadVersion(fs.store, tx, e)
+		if err != nil {
+			return err
+		}
+		h.ver = v
+	}
+	h.n.setLast(e)
+	fs.nodes.opened(h.n)
+	return nil
+}
+
+// Flush is called for each close of a descriptor. An unwritten truncation is
+// left alone: bash opens, duplicates and closes before it writes.
+func (fs *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	h := fs.files.get(in.Fh)
+	if h == nil {
+		return fuse.EBADF
+	}
+	if h.file != nil {
+		return fs.status("flush", h.n, h.file.flush())
+	}
+	if h.n.staged.Load() == 0 {
+		return fuse.OK
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.n.noteFlush(h)
+	err := fs.flushDraft(h)
+	fs.noteRefusal(h.n, in.Pid, err)
+	return fs.status("flush", h.n, err)
+}
+
+// Release is called when the last descriptor of a handle is closed.
+func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
+	h := fs.files.remove(in.Fh)
+	if h == nil {
+		return
+	}
+	n := h.n
+	if h.file != nil {
+		if err := h.file.flush(); err != nil {
+			fs.status("release", n, err)
+		}
+		fs.nodes.closed(n)
+		return
+	}
+	fs.releaseHandle(h, in.Pid)
+	if fs.nodes.closed(n) {
+		fs.dropOrphan(n)
+	}
+}
+
+// releaseHandle publishes what h has staged, as far as that is possible.
+func (fs *fileSystem) releaseHandle(h *fileHandle, pid uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := fs.flushDraft(h)
+	if err == nil {
+		err = fs.flushTruncation(h)
+	}
+	if err != nil && !errors.Is(err, errStale) {
+		fs.noteRefusal(h.n, pid, err)
+		fs.status("release", h.n, err)
+	}
+	h.n.unstageHandle(h)
+	if err := h.ver.close(); err != nil {
+		fs.status("release", h.n, err)
+	}
+}
+
+// flushTruncation publishes a truncation that was not followed by a write.
+//
+// Preconditions: h.mu is held.
+func (fs *fileSystem) flushTruncation(h *fileHandle) error {
+	if !h.trunc {
+		return nil
+	}
+	err := fs.update(h.n, func(tx Tx, e *engine.Entry) error {
+		if isDrafted(e) {
+			// No text yet: that is no value of the type, unless of null.
+			_, err := publishText(tx, e, nil)
+			return err
+		}
+		err := splice(tx, e, true, 0, nil)
+		if errors.Is(err, errUnchanged) {
+			// It was empty before: O_TRUNC changes the time all the same.
+			err = touch(tx, e)
+		}
+		if err == nil && h.kill {
+			err = clearSetID(tx, e)
+		}
+		return err
+	})
+	if err == nil {
+		h.trunc, h.kill = false, false
+		h.n.unstageHandle(h)
+	}
+	return err
+}
+
+// Fsync publishes what the handle has staged and makes the store durable.
+func (fs *fileSystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	h := fs.files.get(in.Fh)
+	if h == nil {
+		return fuse.EBADF
+	}
+	if h.file != nil {
+		return fs.status("fsync", h.n, h.file.flush())
+	}
+	if h.n.staged.Load() > 0 {
+		if err := fs.publishStaged(h); err != nil {
+			fs.noteRefusal(h.n, in.Pid, err)
+			return fs.status("fsync", h.n, err)
+		}
+	}
+	return fs.status("fsync", h.n, fs.sync(cancel))
+}
+
+// publishStaged publishes whatever h has staged.
+func (fs *fileSystem) publishStaged(h *fileHandle) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := fs.flushDraft(h); err != nil {
+		return err
+	}
+	return fs.flushTruncation(h)
+}
+
+// FsyncDir makes the store durable.
+func (fs *fileSystem) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	n := fs.nodes.get(in.NodeId)
+	if n != nil && n.virtual != nil {
+		return fuse.OK
+	}
+	return fs.status("fsyncdir", n, fs.sync(cancel))
+}
+
+// sync makes durable what was published so far; an interrupt ends the wait.
+func (fs *fileSystem) sync(cancel <-chan struct{}) error {
+	return fs.store.Sync(cancelContext{cancel})
+}
+
+// cancelContext is a context that ends with a request's cancel channel.
+type cancelContext struct{ done <-chan struct{} }
+
+// Deadline reports that there is none.
+func (cancelContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done returns the cancel channel.
+func (c cancelContext) Done() <-chan struct{} { return c.done }
+
+// Err returns context.Canceled after the request was interrupted.
+func (c cancelContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// Value returns nil.
+func (cancelContext) Value(any) any { return nil }

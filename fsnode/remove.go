@@ -1,0 +1,107 @@
+package fsnode
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/encoding"
+	"pongofs/engine"
+	"pongofs/engine/value"
+)
+
+// errRetry ends an update whose entries are not those that were locked.
+var errRetry = errors.New("entries have changed")
+
+// Unlink removes a file. One that is open goes on without a name.
+func (fs *fileSystem) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	return fs.remove("unlink", in, name, false)
+}
+
+// Rmdir removes an empty directory.
+func (fs *fileSystem) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	return fs.remove("rmdir", in, name, true)
+}
+
+func (fs *fileSystem) remove(op string, in *fuse.InHeader, name string, isDir bool) fuse.Status {
+	dir := fs.nodes.get(in.NodeId)
+	if dir == nil {
+		return fuse.Status(errStale)
+	}
+	if len(name) > encoding.MaxNameBytes {
+		return fuse.Status(syscall.ENAMETOOLONG)
+	}
+	if v, _ := fs.virtualChild(dir, name); v != nil {
+		return fs.status(op, dir, fs.removeVirtual(dir, v, isDir))
+	}
+	if dir.virtual != nil {
+		return fuse.EPERM
+	}
+	for {
+		e, _, err := fs.lookupEntry(dir.eid, name)
+		if err == nil && e.IsContainer() != isDir {
+			err = engine.ErrNotContainer
+			if !isDir {
+				err = engine.ErrIsContainer
+			}
+		}
+		if err == nil {
+			err = fs.removeEntry(&e)
+		}
+		if !errors.Is(err, errRetry) {
+			return fs.status(op, dir, err)
+		}
+	}
+}
+
+// removeEntry removes e, or makes it an orphan when it is open. errRetry when
+// it is not there any more.
+func (fs *fileSystem) removeEntry(e *engine.Entry) error {
+	n := fs.nodes.get(uint64(e.ID))
+	if n != nil {
+		n.loc.Lock()
+		defer n.loc.Unlock()
+	}
+	orphan := n != nil && !n.dir && fs.nodes.isOpen(n)
+	var seq uint64
+	err := fs.store.Update(func(tx Tx) error {
+		now, err := tx.Lookup(e.Parent, e.Key)
+		if isAbsent(err) || err == nil && now.ID != e.ID {
+			return errRetry
+		}
+		if err != nil {
+			return err
+		}
+		seq = tx.Seq() + 1
+		if orphan {
+			return makeOrphan(tx, &now)
+		}
+		return tx.Remove(e.Parent, e.Key)
+	})
+	if err != nil || n == nil {
+		return err
+	}
+	n.removed(e, orphan, seq)
+	return nil
+}
+
+// removed notes that the name of e is gone.
+//
+// Preconditions: n.loc is held for writing.
+func (n *node) removed(e *engine.Entry, orphan bool, seq uint64) {
+	n.seq = seq
+	if orphan {
+		n.parent, n.key = engine.OrphansID, orphanKey(e.ID)
+		return
+	}
+	n.gone = true
+	n.setLast(e)
+}
+
+// placed notes that the entry of n is under another name.
+//
+// Preconditions: n.loc is held for writing.
+func (n *node) placed(dir engine.ID, key value.Value, seq uint64) {
+	n.parent, n.key, n.seq = dir, key, seq
+}

@@ -1,0 +1,260 @@
+package fsnode
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/encoding"
+	"pongofs/engine"
+	"pongofs/engine/value"
+)
+
+// The flags of renameat2.
+const (
+	renameNoReplace = 1
+	renameExchange  = 2
+)
+
+// Rename moves an entry, replacing or exchanging a target.
+func (fs *fileSystem) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	odir, ndir := fs.nodes.get(in.NodeId), fs.nodes.get(in.Newdir)
+	if odir == nil || ndir == nil {
+		return fuse.Status(errStale)
+	}
+	err := fs.rename(odir, oldName, ndir, newName, in.Flags)
+	var misfit *misfitError
+	if errors.As(err, &misfit) {
+		fs.noteRefusal(fs.nodes.get(uint64(misfit.id)), in.Pid, misfit)
+	}
+	return fs.status("rename", odir, err)
+}
+
+func (fs *fileSystem) rename(odir *node, oldName string, ndir *node, newName string, flags uint32) error {
+	if flags&^(renameNoReplace|renameExchange) != 0 {
+		return syscall.EINVAL
+	}
+	if len(oldName) > encoding.MaxNameBytes || len(newName) > encoding.MaxNameBytes {
+		return syscall.ENAMETOOLONG
+	}
+	if v, _ := fs.virtualChild(odir, oldName); v != nil || odir.virtual != nil || ndir.virtual != nil {
+		return syscall.EPERM
+	}
+	if v, _ := fs.virtualChild(ndir, newName); v != nil {
+		return fs.renameToVirtual(odir, oldName, ndir, v, flags)
+	}
+	for {
+		err := fs.tryRename(odir, oldName, ndir, newName, flags)
+		if !errors.Is(err, errRetry) {
+			return err
+		}
+	}
+}
+
+// tryRename is rename of the entries that the names stand for at present;
+// errRetry when they have changed meanwhile.
+func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName string, flags uint32) error {
+	src, _, err := fs.lookupEntry(odir.eid, oldName)
+	if err != nil {
+		return err
+	}
+	dst, _, err := fs.lookupEntry(ndir.eid, newName)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	if dst.ID == src.ID {
+		return nil
+	}
+	n1, n2 := fs.nodes.get(uint64(src.ID)), (*node)(nil)
+	if dst.ID != 0 {
+		n2 = fs.nodes.get(uint64(dst.ID))
+	}
+	defer lockPlaces(n1, n2)()
+
+	r := renaming{
+		src: src, dst: dst,
+		orphan: n2 != nil && !n2.dir && fs.nodes.isOpen(n2),
+		flags:  flags,
+	}
+	var seq uint64
+	var nkey value.Value
+	err = fs.store.Update(func(tx Tx) error {
+		seq = tx.Seq() + 1
+		nd, err := tx.Stat(ndir.eid)
+		if err != nil {
+			return err
+		}
+		nkey, err = target(tx, &nd, newName, false)
+		if err != nil {
+			return err
+		}
+		return r.run(tx, nd.ID, nkey)
+	})
+	if err != nil {
+		return err
+	}
+	if n1 != nil {
+		n1.placed(ndir.eid, nkey, seq)
+	}
+	switch {
+	case n2 == nil:
+	case flags&renameExchange != 0:
+		n2.placed(src.Parent, src.Key, seq)
+	default:
+		n2.removed(&dst, r.orphan, seq)
+	}
+	return nil
+}
+
+// lockPlaces locks the places of up to two nodes, in the order of their ids,
+// and returns the function that unlocks them.
+func lockPlaces(a, b *node) func() {
+	if a != nil && b != nil && b.id < a.id {
+		a, b = b, a
+	}
+	if a == b {
+		b = nil
+	}
+	if a != nil {
+		a.loc.Lock()
+	}
+	if b != nil {
+		b.loc.Lock()
+	}
+	return func() {
+		if b != nil {
+			b.loc.Unlock()
+		}
+		if a != nil {
+			a.loc.Unlock()
+		}
+	}
+}
+
+// renaming is one rename of entries that were looked up before.
+type renaming struct {
+	src, dst engine.Entry // dst.ID is 0 when there is no target
+	orphan   bool         // the target is open: keep it without a name
+	flags    uint32
+}
+
+// run does the rename in tx, to the key nkey of the container ndir.
+func (r *renaming) run(tx Tx, ndir engine.ID, nkey value.Value) error {
+	src, err := tx.Lookup(r.src.Parent, r.src.Key)
+	if isAbsent(err) || err == nil && src.ID != r.src.ID {
+		return errRetry
+	}
+	if err != nil {
+		return err
+	}
+	dst, err := tx.Lookup(ndir, nkey)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) || dst.ID != r.dst.ID {
+		if err != nil && !isAbsent(err) {
+			return err
+		}
+		return errRetry
+	}
+	o := engine.RenameOptions{
+		NoReplace: r.flags&renameNoReplace != 0,
+		Exchange:  r.flags&renameExchange != 0,
+	}
+	switch {
+	case dst.ID == 0 && o.Exchange:
+		return engine.ErrNotFound
+	case dst.ID == 0 || o.Exchange:
+	case o.NoReplace:
+		return engine.ErrExist
+	case dst.IsContainer() && !src.IsContainer():
+		return engine.ErrIsContainer
+	case !dst.IsContainer() && src.IsContainer():
+		return engine.ErrNotContainer
+	case !dst.IsContainer():
+		if dst.Declared && !src.Declared {
+			if err := inherit(tx, &src, &dst); err != nil {
+				return err
+			}
+		}
+		if r.orphan {
+			if err := makeOrphan(tx, &dst); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.Rename(src.Parent, src.Key, ndir, nkey, o)
+}
+
+// misfitError says why a file cannot replace one of a declared type.
+type misfitError struct {
+	id  engine.ID // of the target
+	err error
+}
+
+// Error returns the reason.
+func (e *misfitError) Error() string {
+	return fmt.Sprintf("a file that would replace this one does not fit its type: %v", e.err)
+}
+
+// Is makes every misfit EINVAL: ERANGE is nothing that rename returns.
+func (e *misfitError) Is(err error) bool { return err == encoding.ErrSyntax }
+
+// inherit gives src, which nobody declared, the declared type of dst, which it
+// is about to replace. It fails with a *misfitError when its text does not fit.
+func inherit(tx Tx, src, dst *engine.Entry) error {
+	misfit := func(err error) error { return &misfitError{dst.ID, err} }
+	if src.Link {
+		if dst.Kind == value.KindString {
+			return nil
+		}
+		return misfit(errors.New("it is a symbolic link"))
+	}
+	if !dst.HasImage() && imageSize(src) > encoding.MaxDeclaredBytes {
+		return misfit(errors.New("it is too long"))
+	}
+	err := declare(tx, src, dst.Kind)
+	var text *encoding.TextError
+	if errors.As(err, &text) {
+		return misfit(text)
+	}
+	return err
+}
+
+// declare gives e, a scalar that is no link, a declared type; its time stays
+// when its bytes do. The error is a *encoding.TextError when its text is no
+// value of the type.
+func declare(tx Tx, e *engine.Entry, kind value.Kind) error {
+	o := engine.PutOptions{Declared: true, KeepMtime: true}
+	if kind == value.KindString || kind == value.KindBytes {
+		if e.HasImage() {
+			if now, err := tx.TypeOf(e); err != nil {
+				return err
+			} else if now == kind {
+				_, err := tx.Declare(e.Parent, e.Key, true)
+				return err
+			}
+		}
+		image, err := readImage(tx, e)
+		if err != nil {
+			return err
+		}
+		o.NoEOL = kind == value.KindString && lacksEOL(image)
+		_, err = tx.PutImage(e.Parent, e.Key, kind, image, o)
+		return err
+	}
+	if imageSize(e) > encoding.MaxDeclaredBytes {
+		return tooLong(&engine.Entry{Kind: kind}, nil)
+	}
+	image, err := readImage(tx, e)
+	if err != nil {
+		return err
+	}
+	v, noEOL, err := encoding.ParseDeclared(kind, image)
+	if err != nil {
+		return err
+	}
+	o.NoEOL = noEOL
+	o.KeepMtime = string(encoding.AppendImage(nil, v, noEOL)) == string(image)
+	_, err = tx.Put(e.Parent, e.Key, v, o)
+	return err
+}

@@ -1,0 +1,207 @@
+package fsnode
+
+import (
+	"errors"
+	"math"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/engine"
+)
+
+// Write publishes data in one step, if it leaves the file with a valid value.
+func (fs *fileSystem) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	h := fs.files.get(in.Fh)
+	if h == nil {
+		return 0, fuse.EBADF
+	}
+	if in.Offset > math.MaxInt64-uint64(len(data)) {
+		return 0, fuse.Status(syscall.EFBIG)
+	}
+	off := int64(in.Offset)
+	if h.file != nil {
+		if err := h.file.write(off, data); err != nil {
+			return 0, fs.status("write", h.n, err)
+		}
+		return uint32(len(data)), fuse.OK
+	}
+	// Pages that were changed through mmap lie where they lie.
+	mapped := in.WriteFlags&fuse.WRITE_CACHE != 0
+	if in.Flags&syscall.O_APPEND != 0 && !mapped {
+		off = atEnd
+	}
+	err := fs.writeHandle(h, off, data, in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0)
+	fs.noteRefusal(h.n, in.Pid, err)
+	if err == nil && in.Flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0 && !mapped {
+		err = fs.sync(cancel)
+	}
+	if err != nil {
+		return 0, fs.status("write", h.n, err)
+	}
+	return uint32(len(data)), fuse.OK
+}
+
+// writeHandle writes data at off, or at the end of the value for atEnd.
+func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	kill = kill || h.kill
+	var next *draft
+	err := fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
+		next = nil
+		if isDrafted(e) {
+			var err error
+			next, err = writeDraft(tx, e, h.draft, h.trunc, off, data)
+			return err
+		}
+		if err := splice(tx, e, h.trunc, off, data); err != nil {
+			return err
+		}
+		if kill {
+			return clearSetID(tx, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	h.written(next)
+	return nil
+}
+
+// truncateHandle is ftruncate(2): published at once, except for declared
+// scalars.
+func (fs *fileSystem) truncateHandle(h *fileHandle, size int64, also func(Tx, *engine.Entry) error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var next *draft
+	err := fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
+		next = nil
+		var err error
+		switch {
+		case isDrafted(e):
+			next, err = truncateDraft(tx, e, h.draft, h.trunc, size)
+		case h.trunc:
+			err = spliceFresh(tx, e, size, nil)
+		default:
+			err = resize(tx, e, size)
+		}
+		return fs.alsoDo(tx, e, err, also)
+	})
+	if err != nil {
+		return err
+	}
+	h.written(next)
+	return nil
+}
+
+// alsoDo calls also, which does the rest of a request whose change of the
+// image ended with err; errUnchanged is no obstacle.
+func (fs *fileSystem) alsoDo(tx Tx, e *engine.Entry, err error, also func(Tx, *engine.Entry) error) error {
+	if also == nil || err != nil && !errors.Is(err, errUnchanged) {
+		return err
+	}
+	return also(tx, e)
+}
+
+// written notes that a write or truncation through h has ended well and left
+// the draft d, nil for values that need none.
+//
+// Preconditions: h.mu is held.
+func (h *fileHandle) written(d *draft) {
+	h.trunc, h.kill = false, false
+	h.draft = d
+	h.seq.active = false
+	if d != nil && d.dirty {
+		h.n.stageHandle(h, int64(len(d.text)))
+		return
+	}
+	h.n.unstageHandle(h)
+}
+
+// updateOpen is update for an open file, which goes on without a name when
+// somebody outside this mount has removed it.
+//
+// Preconditions: h.mu is held.
+func (fs *fileSystem) updateOpen(h *fileHandle, fn func(Tx, *engine.Entry) error) error {
+	err := fs.update(h.n, fn)
+	if !errors.Is(err, errStale) {
+		return err
+	}
+	if err := fs.adopt(h); err != nil {
+		return err
+	}
+	return fs.update(h.n, fn)
+}
+
+// Fallocate extends a file, or zeroes a part of it. There is nothing to
+// reserve, since a write takes new space in any case.
+func (fs *fileSystem) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+	const keepSize, punchHole, zeroRange = 0x1, 0x2, 0x10
+	h := fs.files.get(in.Fh)
+	if h == nil || h.file != nil {
+		return fuse.EBADF
+	}
+	if in.Mode&^(keepSize|punchHole|zeroRange) != 0 || in.Mode&(punchHole|keepSize) == punchHole {
+		return fuse.Status(syscall.EOPNOTSUPP)
+	}
+	if in.Length == 0 || in.Offset > math.MaxInt64-in.Length {
+		return fuse.EINVAL
+	}
+	off, end := int64(in.Offset), int64(in.Offset+in.Length)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
+		if isDrafted(e) || h.trunc {
+			return syscall.EOPNOTSUPP
+		}
+		size := imageSize(e)
+		changed := false
+		if in.Mode&(punchHole|zeroRange) != 0 && off < size {
+			err := zero(tx, e, off, min(end, size))
+			if err != nil && !errors.Is(err, errUnchanged) {
+				return err
+			}
+			changed = err == nil
+		}
+		if in.Mode&keepSize == 0 && end > size {
+			now, err := tx.Lookup(e.Parent, e.Key)
+			if err != nil {
+				return err
+			}
+			return resize(tx, &now, end)
+		}
+		if !changed {
+			return errUnchanged
+		}
+		return nil
+	})
+	if err == nil {
+		h.seq.active = false
+	}
+	return fs.status("fallocate", h.n, err)
+}
+
+// zero overwrites a part of an image with zeros. errUnchanged when it holds
+// nothing else.
+func zero(tx Tx, e *engine.Entry, off, end int64) error {
+	changed := false
+	for off < end {
+		p := make([]byte, min(end-off, wholeImage))
+		now, err := tx.Lookup(e.Parent, e.Key)
+		if err != nil {
+			return err
+		}
+		err = splice(tx, &now, false, off, p)
+		if err != nil && !errors.Is(err, errUnchanged) {
+			return err
+		}
+		changed = changed || err == nil
+		off += int64(len(p))
+	}
+	if !changed {
+		return errUnchanged
+	}
+	return nil
+}
