@@ -3,6 +3,7 @@ package encoding
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"pongofs/engine/value"
 )
@@ -47,3 +48,49 @@ func (e *TextError) Error() string {
 
 // Unwrap returns ErrSyntax or ErrRange.
 func (e *TextError) Unwrap() error { return e.Err }
+
+// DocumentError says what is wrong with a document, and where.
+type DocumentError struct {
+	Format Format
+	Line   int    // in the text read, from 1; 0 when encoding or not known
+	Offset int64  // in bytes of the text read, -1 when encoding or not known
+	Path   string // names as EscapeName makes them, joined by slashes; "" is the document
+	Reason string // for people
+	Err    error  // ErrSyntax and the like, or the error of the reader, the builder or the tree
+}
+
+// Error names the format, the place, the path and the reason.
+func (e *DocumentError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Format.String())
+	switch {
+	case e.Line > 0:
+		fmt.Fprintf(&b, " line %d", e.Line)
+	case e.Offset >= 0:
+		fmt.Fprintf(&b, " offset %d", e.Offset)
+	}
+	if e.Path != "" {
+		fmt.Fprintf(&b, ", at %s", shortPath(e.Path))
+	}
+	b.WriteString(": ")
+	b.WriteString(e.Reason)
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *DocumentError) Unwrap() error { return e.Err }
+
+// SidecarError says which line of a sidecar is bad and why. It unwraps to
+// ErrSyntax.
+type SidecarError struct {
+	Line   int // from 1
+	Reason string
+}
+
+// Error names the line and the cause.
+func (e *SidecarError) Error() string {
+	return fmt.Sprintf("%s line %d: %s", SidecarName, e.Line, e.Reason)
+}
+
+// Unwrap returns ErrSyntax.
+func (e *SidecarError) Unwrap() error { return ErrSyntax }

@@ -1,7 +1,9 @@
 package encoding
 
 import (
+	"fmt"
 	"io"
+	"strings"
 
 	"pongofs/engine/value"
 )
@@ -28,81 +30,111 @@ const (
 // MaxDepth is how many containers may lie in one another in a document.
 const MaxDepth = 1000
 
+var formatNames = [...]string{
+	FormatExtJSON:  "extjson",
+	FormatJSON:     "json",
+	FormatJSONL:    "jsonl",
+	FormatExtJSONL: "extjsonl",
+	FormatYAML:     "yaml",
+	FormatTOML:     "toml",
+}
+
+// formatAliases are other names of formats.
+var formatAliases = map[string]Format{
+	"ejson":    FormatExtJSON,
+	"ndjson":   FormatJSONL,
+	"extjsonl": FormatExtJSONL,
+	"yml":      FormatYAML,
+}
+
 // String returns the name that users type, such as "extjson".
-func (f Format) String() string { panic("unbuilt") }
+func (f Format) String() string {
+	if int(f) < len(formatNames) {
+		return formatNames[f]
+	}
+	return fmt.Sprintf("format(%d)", uint8(f))
+}
 
 // Formats returns all formats, the default first.
-func Formats() []Format { panic("unbuilt") }
+func Formats() []Format {
+	fs := make([]Format, len(formatNames))
+	for i := range fs {
+		fs[i] = Format(i)
+	}
+	return fs
+}
 
-// ParseFormat is the inverse of String and knows a few other names, such as
-// "yml". The error lists the names.
-func ParseFormat(name string) (Format, error) { panic("unbuilt") }
+// ParseFormat is the inverse of String and knows a few other names: ejson,
+// ndjson, yml. The error lists the names.
+func ParseFormat(name string) (Format, error) {
+	for f, s := range formatNames {
+		if s == name {
+			return Format(f), nil
+		}
+	}
+	if f, ok := formatAliases[name]; ok {
+		return f, nil
+	}
+	return 0, fmt.Errorf("format %q: %w: want one of %s", name, ErrSyntax, strings.Join(formatNames[:], ", "))
+}
 
 // EncodeOptions modifies Encode.
 type EncodeOptions struct {
 	// Indent is what a level is indented by; "" writes JSON in one line. Other
-	// formats than JSON ignore it.
+	// formats than JSON and Extended JSON ignore it.
 	Indent string
 }
 
 // Encode writes t as one document and a final newline. The report says what
-// the format could not keep. Errors of encoding are *DocumentError and name
-// the path; errors of w and t are returned wrapped.
+// the format could not keep. Errors of encoding are *DocumentError, name the
+// path, and unwrap to ErrUnsupported, ErrTooDeep, or the error of t; an error
+// of w is returned as it is. After an error w has the beginning of a document.
+//
+// JSON and its relatives stream: memory does not grow with the document. YAML
+// and TOML build it first.
 func Encode(f Format, w io.Writer, t value.Tree, o EncodeOptions) (Report, error) {
-	panic("unbuilt")
+	e := &walker{format: f}
+	var err error
+	switch f {
+	case FormatExtJSON:
+		err = encodeJSON(e, w, t, o.Indent, (*jsonEncoder).extended)
+	case FormatJSON:
+		err = encodeJSON(e, w, t, o.Indent, (*jsonEncoder).plain)
+	case FormatJSONL:
+		err = encodeLines(e, w, t, (*jsonEncoder).plain)
+	case FormatExtJSONL:
+		err = encodeLines(e, w, t, (*jsonEncoder).extended)
+	case FormatYAML:
+		err = encodeYAML(e, w, t)
+	case FormatTOML:
+		err = encodeTOML(e, w, t)
+	default:
+		err = e.fail(ErrUnsupported, "no such format")
+	}
+	return e.report(), err
 }
 
 // Decode reads one document, to the end of r, and feeds it to b. Errors are
 // *DocumentError, name the place and the path, and unwrap to ErrSyntax,
-// ErrRange, ErrTooDeep, or the error of r or b.
-func Decode(f Format, r io.Reader, b value.Builder) error { panic("unbuilt") }
-
-// Report says what an encoded document does not keep.
-type Report struct {
-	// Losses has one entry for each sort of loss that occurred, none when the
-	// document is lossless.
-	Losses []Loss
+// ErrRange, ErrTooDeep, or the error of r or b. After an error b has the
+// beginning of a document.
+//
+// JSON and its relatives stream. YAML and TOML documents are read whole and may
+// have MaxMemoryBytes.
+func Decode(f Format, r io.Reader, b value.Builder) error {
+	switch f {
+	case FormatExtJSON:
+		return decodeJSON(f, r, b, (*jsonDecoder).extended)
+	case FormatJSON:
+		return decodeJSON(f, r, b, (*jsonDecoder).plain)
+	case FormatJSONL:
+		return decodeLines(f, r, b, (*jsonDecoder).plain)
+	case FormatExtJSONL:
+		return decodeLines(f, r, b, (*jsonDecoder).extended)
+	case FormatYAML:
+		return decodeYAML(r, b)
+	case FormatTOML:
+		return decodeTOML(r, b)
+	}
+	return &DocumentError{Format: f, Offset: -1, Reason: "no such format", Err: ErrUnsupported}
 }
-
-// Loss is one sort of loss.
-type Loss struct {
-	What  LossKind
-	Count int64  // how often it occurred
-	Path  string // where it occurred first
-}
-
-// String describes the loss in a sentence, for people.
-func (l Loss) String() string { panic("unbuilt") }
-
-// LossKind is a sort of loss.
-type LossKind uint8
-
-// The sorts of loss.
-const (
-	LossUUID         LossKind = iota + 1 // uuid became a string
-	LossDatetime                         // datetime became a string
-	LossBytes                            // bytes became a base64 string
-	LossKey                              // a key that is not a string became one
-	LossMemberKey                        // keys of a dict or collection were left out
-	LossCollection                       // collection became a dict
-	LossLink                             // symbolic link became a string
-	LossGap                              // gap in a list became null
-	LossName                             // a name beside the elements of a list was left out
-	LossTextEncoding                     // a string that is not UTF-8 became bytes
-)
-
-// DocumentError says what is wrong with a document, and where.
-type DocumentError struct {
-	Format Format
-	Line   int    // in the text read, from 1; 0 when not known or when encoding
-	Offset int64  // in bytes of the text read, -1 when not known
-	Path   string // names as EscapeName makes them, joined by slashes; "" is the document
-	Reason string // for people
-	Err    error
-}
-
-// Error names the format, the place, the path and the reason.
-func (e *DocumentError) Error() string { panic("unbuilt") }
-
-// Unwrap returns the cause.
-func (e *DocumentError) Unwrap() error { return e.Err }

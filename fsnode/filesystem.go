@@ -13,8 +13,6 @@ import (
 
 // fileSystem answers the requests of one mount.
 type fileSystem struct {
-	fuse.RawFileSystem // ENOSYS for what is not implemented
-
 	// constant after Mount
 	store Store
 	opts  Options
@@ -29,13 +27,12 @@ type fileSystem struct {
 
 func newFileSystem(store Store, opts Options) *fileSystem {
 	fs := &fileSystem{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		store:         store,
-		opts:          opts,
-		log:           opts.Logger,
-		nodes:         newNodeTable(),
-		files:         newHandleTable[*fileHandle](),
-		dirs:          newHandleTable[*dirHandle](),
+		store: store,
+		opts:  opts,
+		log:   opts.Logger,
+		nodes: newNodeTable(),
+		files: newHandleTable[*fileHandle](),
+		dirs:  newHandleTable[*dirHandle](),
 	}
 	fs.control = newControlDir(fs)
 	return fs
@@ -166,3 +163,14 @@ func (fs *fileSystem) Statx(<-chan struct{}, *fuse.StatxIn, *fuse.StatxOut) fuse
 func (fs *fileSystem) Ioctl(_ <-chan struct{}, _ *fuse.IoctlIn, _ []byte, _ *fuse.IoctlOut, _ []byte) fuse.Status {
 	return fuse.Status(syscall.ENOTTY)
 }
+
+// GetLk is the kernel's: locks hold within one mount.
+func (fs *fileSystem) GetLk(<-chan struct{}, *fuse.LkIn, *fuse.LkOut) fuse.Status {
+	return fuse.ENOSYS
+}
+
+// SetLk is the kernel's.
+func (fs *fileSystem) SetLk(<-chan struct{}, *fuse.LkIn) fuse.Status { return fuse.ENOSYS }
+
+// SetLkw is the kernel's.
+func (fs *fileSystem) SetLkw(<-chan struct{}, *fuse.LkIn) fuse.Status { return fuse.ENOSYS }

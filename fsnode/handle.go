@@ -46,6 +46,13 @@ func (t handleTable[T]) remove(fh uint64) T {
 	return h
 }
 
+// len returns the number of handles.
+func (t handleTable[T]) len() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.byFh)
+}
+
 // fileHandle is an open file. Descriptors made by dup and fork share it.
 type fileHandle struct {
 	n        *node

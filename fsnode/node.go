@@ -340,3 +340,10 @@ func otherKey(k value.Value) value.Value {
 	}
 	return value.Value{}
 }
+
+// len returns the number of nodes.
+func (t *nodeTable) len() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.byID)
+}

@@ -1,6 +1,7 @@
 package fsnode
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"syscall"
@@ -40,6 +41,14 @@ func (fs *fileSystem) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byt
 		return 0, fs.status("write", h.n, err)
 	}
 	return uint32(len(data)), fuse.OK
+}
+
+// Writev is Write of data in several pieces, which the kernel never sends.
+func (fs *fileSystem) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (uint32, fuse.Status) {
+	if len(data) == 1 {
+		return fs.Write(cancel, in, data[0])
+	}
+	return fs.Write(cancel, in, bytes.Join(data, nil))
 }
 
 // writeHandle writes data at off, or at the end of the value for atEnd.

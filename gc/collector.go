@@ -23,11 +23,12 @@ var ErrRunning = errors.New("a collection is running")
 
 // Collector collects one store.
 type Collector struct {
+	s  *engine.Store
 	in engine.Internals
 }
 
 // New returns a collector of s.
-func New(s *engine.Store) *Collector { return &Collector{in: s.Internals()} }
+func New(s *engine.Store) *Collector { return &Collector{s: s, in: s.Internals()} }
 
 // Stats is what a full collection found and did.
 type Stats struct {
@@ -57,6 +58,8 @@ func (c *Collector) Quick() error {
 //
 // Its steps, M being the root it marks from and m the sequence of M:
 //
+//  0. Publish an empty version, so that what a killed process had built upon
+//     the version before was born at or before m.
 //  1. Pin M by name.
 //  2. Store m in GCSeq: from now on blocks retired at or before m belong to the
 //     collection, and limbo drops them.
@@ -64,6 +67,8 @@ func (c *Collector) Quick() error {
 //  4. Wait until all short pins are at e or later. Then nobody reads a root
 //     before e, no edit is under way that began before e, and every drain of a
 //     limbo has seen GCSeq.
+//     Make a checkpoint, so that no older one has to be marked from: what only
+//     an older one holds would stay until the next full collection.
 //  5. Mark from M, from checkpoints, from named pins.
 //  6. Free what is allocated, unmarked, and born at or before m.
 //
@@ -84,6 +89,9 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 		hdr.GCLease.CompareAndSwap(c.in.Token(), 0)
 	}()
 
+	if _, err := c.in.PublishEmpty(); err != nil {
+		return st, fmt.Errorf("collect: %w", err)
+	}
 	named, root, ref, err := c.in.PinNewest()
 	if err != nil {
 		return st, fmt.Errorf("collect: %w", err)
@@ -101,6 +109,9 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 	c.in.At("gc.published")
 	if err := c.in.WaitPins(ctx, empty); err != nil {
 		return st, fmt.Errorf("collect: waiting for readers of older versions: %w", err)
+	}
+	if err := c.s.Sync(ctx); err != nil {
+		return st, fmt.Errorf("collect: %w", err)
 	}
 	st.Wait = time.Since(start)
 

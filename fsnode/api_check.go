@@ -1,0 +1,21 @@
+package fsnode
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/engine"
+)
+
+// The compiler checks here that the types are what others take them for.
+// fileSystem embeds no default implementation, so no request can get lost by a
+// method that is renamed.
+var (
+	_ fuse.RawFileSystem = (*fileSystem)(nil)
+	_ Tx                 = (*engine.Tx)(nil)
+	_ Pin                = (*engine.ValuePin)(nil)
+	_ Store              = engineStore{}
+
+	_ virtualDir  = controlDir{}
+	_ virtualFile = controlFile{}
+	_ openFile    = fixedFile(nil)
+)

@@ -1,0 +1,116 @@
+package fsnode
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"pongofs/encoding"
+	"pongofs/engine"
+	"pongofs/engine/value"
+)
+
+// maxRefusals is how many refused writes are remembered.
+const maxRefusals = 256
+
+// refusal is a write that the declared type of a file did not allow.
+type refusal struct {
+	at     time.Time
+	pid    uint32
+	ino    uint64
+	path   string
+	reason string
+}
+
+// refusals remembers the last refused writes: .pongo/errors and
+// user.pongo.error show them.
+type refusals struct {
+	mu    sync.Mutex
+	last  []refusal // the oldest first
+	count uint64
+}
+
+// add remembers r.
+func (r *refusals) add(ref refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.last) == maxRefusals {
+		r.last = append(r.last[:0], r.last[1:]...)
+	}
+	r.last = append(r.last, ref)
+	r.count++
+}
+
+// of returns why the last write to a file was refused, "" when none was.
+func (r *refusals) of(ino uint64) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := len(r.last) - 1; i >= 0; i-- {
+		if r.last[i].ino == ino {
+			return r.last[i].reason
+		}
+	}
+	return ""
+}
+
+// total returns how many writes were refused since the mount.
+func (r *refusals) total() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// text is the content of .pongo/errors: time, pid, path and reason a line.
+func (r *refusals) text() (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, l := range r.last {
+		fmt.Fprintf(&b, "%s %d %s %s\n", l.at.UTC().Format(time.RFC3339Nano), l.pid, l.path, l.reason)
+	}
+	return b.String(), nil
+}
+
+// noteRefusal remembers err if it says that the type of n refuses a write.
+func (fs *fileSystem) noteRefusal(n *node, pid uint32, err error) {
+	if err == nil || n == nil {
+		return
+	}
+	var text *encoding.TextError
+	var misfit *misfitError
+	var side *encoding.SidecarError
+	if !errors.As(err, &text) && !errors.As(err, &misfit) && !errors.As(err, &side) {
+		return
+	}
+	fs.refused.add(refusal{
+		at: time.Now(), pid: pid, ino: n.id,
+		path: fs.path(n), reason: strings.ReplaceAll(err.Error(), "\n", " "),
+	})
+}
+
+// path returns the path of n below the mountpoint, as far as it is known. It is
+// for messages.
+func (fs *fileSystem) path(n *node) string {
+	const maxDepth = 4096
+	var parts []string
+	for depth := 0; n != nil && n.id != uint64(engine.RootID) && depth < maxDepth; depth++ {
+		n.loc.RLock()
+		parent, key := n.parent, n.key
+		n.loc.RUnlock()
+		if n.virtual != nil {
+			parent, key = engine.ID(n.virtual.parent()), value.String("(virtual)")
+		}
+		name, _ := encoding.EscapeName(key)
+		if key.Kind() == value.KindInt {
+			name, _ = encoding.EscapeListName(key)
+		}
+		parts = append(parts, name)
+		n = fs.nodes.get(uint64(parent))
+	}
+	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
+		parts[i], parts[j] = parts[j], parts[i]
+	}
+	return "/" + strings.Join(parts, "/")
+}
