@@ -41,10 +41,9 @@ var formatNames = [...]string{
 
 // formatAliases are other names of formats.
 var formatAliases = map[string]Format{
-	"ejson":    FormatExtJSON,
-	"ndjson":   FormatJSONL,
-	"extjsonl": FormatExtJSONL,
-	"yml":      FormatYAML,
+	"ejson":  FormatExtJSON,
+	"ndjson": FormatJSONL,
+	"yml":    FormatYAML,
 }
 
 // String returns the name that users type, such as "extjson".

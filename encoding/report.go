@@ -155,30 +155,40 @@ func (w *walker) children(t value.Tree, list bool, fn func(k value.Value, c valu
 	return nil
 }
 
-// memberNames gives the members of one dict or collection names that are
-// strings, for formats without other keys, and sees that they stay distinct.
-type memberNames struct {
-	// typed holds the names of keys that are not strings. Those come first in
-	// key order, so it stays empty in most dicts.
-	typed map[string]struct{}
+// keyGuard sees that the keys of one dict or collection stay distinct in a
+// format that writes some keys as others.
+type keyGuard struct {
+	// written holds the keys as written, but not those strings that are written
+	// as they are. Strings come last in key order, so it stays empty in most
+	// dicts.
+	written map[value.Value]struct{}
 }
 
-// name returns the name of the key at the present path. The name of a key that
-// is not a string is its text: null is "null", bytes are base64.
+// check takes the key at the present path, in key order, and what a reader of
+// the format gets for it.
+func (g *keyGuard) check(w *walker, k, written value.Value) error {
+	if _, taken := g.written[written]; taken {
+		return w.fail(ErrUnsupported, fmt.Sprintf("two keys would both be written as %q", plainText(written)))
+	}
+	if written != k || k.Kind() != value.KindString {
+		if g.written == nil {
+			g.written = map[value.Value]struct{}{}
+		}
+		g.written[written] = struct{}{}
+	}
+	return nil
+}
+
+// memberNames gives the members of one dict or collection names that are
+// strings, for formats without other keys.
+type memberNames struct{ guard keyGuard }
+
+// name returns the name of the key at the present path: the text of the key,
+// "null" for null, base64 for bytes.
 func (m *memberNames) name(w *walker, k value.Value) (string, error) {
-	name := k.AsString()
 	if k.Kind() != value.KindString {
 		w.lose(LossKey)
-		name = plainText(k)
 	}
-	if _, taken := m.typed[name]; taken {
-		return "", w.fail(ErrUnsupported, fmt.Sprintf("two keys would both be written as %q", name))
-	}
-	if k.Kind() != value.KindString {
-		if m.typed == nil {
-			m.typed = map[string]struct{}{}
-		}
-		m.typed[name] = struct{}{}
-	}
-	return name, nil
+	name := plainText(k)
+	return name, m.guard.check(w, k, value.String(name))
 }

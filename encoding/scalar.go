@@ -117,15 +117,9 @@ func appendFloat(dst []byte, f float64) []byte {
 		}
 		return dst
 	}
-	// The thresholds are those of ECMAScript and so of most JSON.
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
-		// e-07 becomes e-7. Exponents of one digit are negative.
-		if n := len(dst); dst[n-4] == 'e' && dst[n-2] == '0' {
-			dst[n-2] = dst[n-1]
-			dst = dst[:n-1]
-		}
-		return dst
+	// The thresholds are those of Python, where no digit shown is made up.
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
+		return strconv.AppendFloat(dst, f, 'e', -1, 64)
 	}
 	start := len(dst)
 	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)

@@ -20,9 +20,10 @@ const MaxInferBytes = 37
 //	bool      true, false
 //	int       decimal
 //	float     the fewest digits that read back to the same float64, always with
-//	          '.' or 'e': positional from 1e-6 to below 1e21, else with an
-//	          exponent (1e+21, 2.5e-7); inf, -inf, nan, and nan(0x…) with all
-//	          64 bits for a NaN other than that of math.NaN
+//	          '.' or 'e', as Python prints them: positional from 0.0001 to below
+//	          1e16, else with an exponent of two or three digits (1e+16,
+//	          2.5e-07); inf, -inf, nan, and nan(0x…) with all 64 bits for a NaN
+//	          other than that of math.NaN
 //	datetime  2024-01-02T03:04:05.000006Z; years outside 0000 to 9999 have a sign
 //	          and six digits: +012024-…, -000001-…, the year before 0000
 //	uuid      lower-case 8-4-4-4-12

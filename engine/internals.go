@@ -56,6 +56,7 @@ func (in Internals) PinNewest() (named *epoch.Named, root layout.Root, ref layou
 func (in Internals) PublishEmpty() (uint64, error) {
 	return in.s.update(func(tx *Tx) error {
 		tx.forced = true
+		tx.makesSpace()
 		return nil
 	})
 }

@@ -63,7 +63,7 @@ func (tx *Tx) reset(ref layout.Ref) error {
 	}
 	tx.rootRef = ref
 	tx.ids = container.IDTable{Ref: tx.root.IDTable, Height: tx.root.IDHeight}
-	tx.broken, tx.callback = nil, false
+	tx.broken, tx.callback, tx.forced = nil, false, false
 	tx.dEntries, tx.dConts = 0, 0
 	tx.containers = tx.containers[:0]
 	tx.now = 0

@@ -406,6 +406,9 @@ func (tx *Tx) TruncateImage(dir ID, key value.Value, size int64) (e Entry, err e
 		return tx.entryOf(dir, key, &it), nil
 	}
 	tx.written(&it, n > it.Size)
+	if n < it.Size {
+		tx.makesSpace()
+	}
 	switch {
 	case n <= container.InlineMax:
 		image := make([]byte, n)
@@ -490,11 +493,16 @@ func (tx *Tx) remove(dir ID, key value.Value, all bool) error {
 	if !p.found {
 		return ErrNotFound
 	}
+	tx.makesSpace()
 	if err := tx.release(&p.item, all); err != nil {
 		return err
 	}
 	return tx.erase(&p)
 }
+
+// makesSpace lets the edit use the last of the space, since it will free more
+// than it takes.
+func (tx *Tx) makesSpace() { tx.ed.cursor.Urgent = true }
 
 // release gives up what an item refers to: its image and attributes, or the
 // container, which must be empty unless all is set.

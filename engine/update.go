@@ -90,7 +90,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 
-	collected := false
+	full := 0
 	for losses := 0; ; losses++ {
 		if s.hdr.Poison.Load() != 0 {
 			return 0, ErrPoisoned
@@ -103,23 +103,29 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 		if err == nil {
 			err = tx.broken
 		}
-		if err != nil {
-			if errors.Is(err, ErrNoSpace) && !collected && s.collect != nil {
-				// Give the collector one chance; its pin must not be ours.
-				collected = true
-				tx.ed.abandon()
-				s.epochs.Unpin(pin)
-				cerr := s.collect()
-				pin = s.epochs.Pin()
-				if cerr == nil {
-					continue
-				}
-			}
-			return 0, err
+		var root layout.Ref
+		changed := false
+		if err == nil {
+			root, changed, err = tx.build()
+			err = wrap(err)
 		}
-		root, changed, err := tx.build()
 		if err != nil {
-			return 0, wrap(err)
+			if !errors.Is(err, ErrNoSpace) || full > 1 {
+				return 0, err
+			}
+			// What can be freed is held by readers, by the last checkpoint or by
+			// nobody at all: help each of them once. The pin must not be ours.
+			door, closed := s.enter()
+			if closed != nil {
+				return 0, err
+			}
+			tx.ed.abandon()
+			s.epochs.Unpin(pin)
+			s.makeRoom(full)
+			pin = s.epochs.Pin()
+			door.leave()
+			full++
+			continue
 		}
 		if !changed {
 			return 0, nil
@@ -139,6 +145,17 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 		tx.ed.abandon()
 		s.backOff(losses)
 	}
+}
+
+// makeRoom tries to free space in a full store: a checkpoint lets go of what
+// only the one before held, a full collection finds the rest.
+func (s *Store) makeRoom(attempt int) {
+	if attempt == 0 || s.collect == nil {
+		_ = s.checkpoint()
+		s.epochs.Drain(true)
+		return
+	}
+	_ = s.collect()
 }
 
 // build turns what the transaction changed into a new root record and seals

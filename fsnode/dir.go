@@ -204,7 +204,7 @@ func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []list
 				end = false
 				return false
 			}
-			d.side = d.side || truncated || e.Declared
+			d.side = d.side || truncated || e.Declared && !e.IsContainer()
 			page = append(page, listed{entry: e, seq: seq, name: name})
 			return true
 		})

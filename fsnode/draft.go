@@ -140,7 +140,7 @@ func (fs *fileSystem) flushDraft(h *fileHandle) error {
 		next = nil
 		if !isDrafted(e) {
 			// The declaration has ended: the text is as good as any other.
-			return replaceBy(tx, e, h.draft.text)
+			return putWhole(tx, e, h.draft.text)
 		}
 		var err error
 		next, err = h.draft.publish(tx, e)
@@ -152,11 +152,6 @@ func (fs *fileSystem) flushDraft(h *fileHandle) error {
 	h.draft = next
 	h.n.unstageHandle(h)
 	return nil
-}
-
-// replaceBy makes image the image of e.
-func replaceBy(tx Tx, e *engine.Entry, image []byte) error {
-	return splice(tx, e, true, 0, image)
 }
 
 // tooLong is the error for text that is longer than any declared scalar.

@@ -117,6 +117,11 @@ func (fs *fileSystem) Readlink(_ <-chan struct{}, in *fuse.InHeader) ([]byte, fu
 		link, err = readImage(tx, e)
 		return err
 	})
+	if errors.Is(err, errStale) {
+		if v, ok := n.copyGhost(); ok {
+			return v.data, fuse.OK
+		}
+	}
 	return link, fs.status("readlink", n, err)
 }
 

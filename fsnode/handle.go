@@ -69,6 +69,9 @@ type fileHandle struct {
 	trunc bool   // O_TRUNC was asked for and nothing was written since
 	kill  bool   // the next publish clears the set-id bits
 	draft *draft // text of a declared scalar that is being written
+	// refused says that a write through the handle was refused, so that its
+	// release need not say it again.
+	refused bool
 
 	// n.mu guards the state of the handle in n.stage.
 	flushed bool          // some descriptor was closed since it was staged

@@ -1,7 +1,6 @@
 package fsnode
 
 import (
-	"bytes"
 	"time"
 
 	"pongofs/encoding"
@@ -22,7 +21,8 @@ func isDrafted(e *engine.Entry) bool { return e.Declared && !e.HasImage() }
 
 // splice writes data at off into the image of e. Undeclared values take the
 // type that their new bytes look like. fresh means that the old image does not
-// count: O_TRUNC. errUnchanged when the image stays as it is.
+// count: O_TRUNC. Bytes that are there already change nothing, the times
+// included.
 //
 // Preconditions: e is no container and not drafted.
 func splice(tx Tx, e *engine.Entry, fresh bool, off int64, data []byte) error {
@@ -44,23 +44,14 @@ func splice(tx Tx, e *engine.Entry, fresh bool, off int64, data []byte) error {
 			_, err = tx.WriteImage(raw.Parent, raw.Key, off, data)
 			return err
 		}
-		return replace(tx, e, old, overlay(old, off, data))
+		return putWhole(tx, e, overlay(old, off, data))
 	}
 	if !e.Declared && max(size, end) <= encoding.MaxInferBytes {
 		old, err := readImage(tx, e)
 		if err != nil {
 			return err
 		}
-		return replace(tx, e, old, overlay(old, off, data))
-	}
-	if end <= size {
-		same, err := holds(tx, e, off, data)
-		if err != nil {
-			return err
-		}
-		if same {
-			return errUnchanged
-		}
+		return putWhole(tx, e, overlay(old, off, data))
 	}
 	_, err := tx.WriteImage(e.Parent, e.Key, off, data)
 	return err
@@ -73,15 +64,6 @@ func spliceFresh(tx Tx, e *engine.Entry, off int64, data []byte) error {
 		image := data
 		if off > 0 {
 			image = overlay(nil, off, data)
-		}
-		if imageSize(e) == end {
-			same, err := holds(tx, e, 0, image)
-			if err != nil {
-				return err
-			}
-			if same {
-				return errUnchanged
-			}
 		}
 		return putWhole(tx, e, image)
 	}
@@ -98,13 +80,13 @@ func spliceFresh(tx Tx, e *engine.Entry, off int64, data []byte) error {
 	return splice(tx, &empty, false, off, data)
 }
 
-// resize cuts or extends the image of e. errUnchanged when it has that size.
+// resize cuts or extends the image of e.
 //
 // Preconditions: e is no container and not drafted.
 func resize(tx Tx, e *engine.Entry, size int64) error {
 	old := imageSize(e)
 	if size == old {
-		return errUnchanged
+		return nil
 	}
 	if e.HasImage() && (e.Declared || size > encoding.MaxInferBytes) {
 		_, err := tx.TruncateImage(e.Parent, e.Key, size)
@@ -136,34 +118,6 @@ func overlay(old []byte, off int64, data []byte) []byte {
 	copy(image, old)
 	copy(image[off:], data)
 	return image
-}
-
-// holds reports whether the image of e has data at off.
-func holds(tx Reader, e *engine.Entry, off int64, data []byte) (bool, error) {
-	if !e.HasImage() {
-		var buf [encoding.MaxInferBytes]byte
-		image := encoding.AppendImage(buf[:0], e.Scalar, e.NoEOL)
-		return off+int64(len(data)) <= int64(len(image)) && bytes.Equal(image[off:off+int64(len(data))], data), nil
-	}
-	var buf [4096]byte
-	for len(data) > 0 {
-		p := buf[:min(len(buf), len(data))]
-		n, err := readImageAt(tx, e, p, off)
-		if err != nil || n < len(p) || !bytes.Equal(p, data[:n]) {
-			return false, err
-		}
-		off += int64(n)
-		data = data[n:]
-	}
-	return true, nil
-}
-
-// replace puts image in the place of old.
-func replace(tx Tx, e *engine.Entry, old, image []byte) error {
-	if bytes.Equal(old, image) {
-		return errUnchanged
-	}
-	return putWhole(tx, e, image)
 }
 
 // putWhole makes image the whole image of e: in the declared type when that is

@@ -45,6 +45,7 @@ type node struct {
 	mu    sync.Mutex
 	stage []*fileHandle // handles with a truncation or draft not published
 	last  *engine.Entry // as of the last open or removal, for what has no name
+	ghost version       // the image at the removal, for an open that was on its way
 }
 
 // isOrphan reports whether the entry has lost its name but is kept since it is
@@ -96,6 +97,26 @@ func (n *node) setLast(e *engine.Entry) {
 	n.mu.Lock()
 	n.last = &c
 	n.mu.Unlock()
+}
+
+// setGhost keeps the image of a file that has lost its name: a process may have
+// looked the name up and be about to open it.
+func (n *node) setGhost(v version) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ghost.close()
+	n.ghost = v
+}
+
+// copyGhost returns a copy of what setGhost keeps, if anything.
+func (n *node) copyGhost() (version, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ghost.seq == 0 || n.ghost.size > unpinnedImage {
+		return version{}, false
+	}
+	v, err := n.ghost.copy()
+	return v, err == nil
 }
 
 // lastEntry returns what setLast remembered, if anything.
@@ -190,6 +211,7 @@ func (t *nodeTable) forget(id, count uint64) {
 func (t *nodeTable) drop(n *node) {
 	if n.lookups == 0 && n.opens == 0 {
 		delete(t.byID, n.id)
+		n.setGhost(version{})
 	}
 }
 

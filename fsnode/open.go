@@ -24,6 +24,9 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	fs.settle(n, in.Pid)
 	h := newFileHandle(n, in.Flags, in.Pid)
 	err := fs.view(n, func(tx Tx, e *engine.Entry) error { return fs.openEntry(h, tx, e, in.Flags) })
+	if errors.Is(err, errStale) && fs.openGhost(h, in.Flags) {
+		err = nil
+	}
 	if err != nil {
 		return fs.status("open", n, err)
 	}
@@ -69,6 +72,21 @@ func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uin
 	return nil
 }
 
+// openGhost makes h a handle on a file that was removed, or replaced by another,
+// between the caller's lookup of the name and its open, which no caller may
+// notice. It reports whether there is anything left of the file.
+func (fs *fileSystem) openGhost(h *fileHandle, flags uint32) bool {
+	v, ok := h.n.copyGhost()
+	if !ok {
+		return false
+	}
+	if flags&syscall.O_TRUNC == 0 {
+		h.ver = v
+	}
+	fs.nodes.opened(h.n)
+	return true
+}
+
 // Flush is called for each close of a descriptor. An unwritten truncation is
 // left alone: bash opens, duplicates and closes before it writes.
 func (fs *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
@@ -86,7 +104,10 @@ func (fs *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	defer h.mu.Unlock()
 	h.n.noteFlush(h)
 	err := fs.flushDraft(h)
-	fs.noteRefusal(h.n, in.Pid, err)
+	if err != nil {
+		h.refused = true
+		fs.noteRefusal(h.n, in.Pid, err)
+	}
 	return fs.status("flush", h.n, err)
 }
 
@@ -104,14 +125,14 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		fs.nodes.closed(n)
 		return
 	}
-	fs.releaseHandle(h, in.Pid)
+	fs.releaseHandle(h)
 	if fs.nodes.closed(n) {
 		fs.dropOrphan(n)
 	}
 }
 
 // releaseHandle publishes what h has staged, as far as that is possible.
-func (fs *fileSystem) releaseHandle(h *fileHandle, pid uint32) {
+func (fs *fileSystem) releaseHandle(h *fileHandle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	err := fs.flushDraft(h)
@@ -119,7 +140,9 @@ func (fs *fileSystem) releaseHandle(h *fileHandle, pid uint32) {
 		err = fs.flushTruncation(h)
 	}
 	if err != nil && !errors.Is(err, errStale) {
-		fs.noteRefusal(h.n, pid, err)
+		if !h.refused {
+			fs.noteRefusal(h.n, h.pid, err)
+		}
 		fs.status("release", h.n, err)
 	}
 	h.n.unstageHandle(h)
@@ -141,8 +164,8 @@ func (fs *fileSystem) flushTruncation(h *fileHandle) error {
 			_, err := publishText(tx, e, nil)
 			return err
 		}
-		err := splice(tx, e, true, 0, nil)
-		if errors.Is(err, errUnchanged) {
+		err := putWhole(tx, e, nil)
+		if imageSize(e) == 0 {
 			// It was empty before: O_TRUNC changes the time all the same.
 			err = touch(tx, e)
 		}

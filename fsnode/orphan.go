@@ -80,7 +80,7 @@ func (fs *fileSystem) adopt(h *fileHandle) error {
 	}
 	n.loc.Lock()
 	defer n.loc.Unlock()
-	if n.isOrphan() || n.gone {
+	if n.isOrphan() {
 		return errStale
 	}
 	var e engine.Entry
@@ -92,7 +92,7 @@ func (fs *fileSystem) adopt(h *fileHandle) error {
 	if err != nil {
 		return err
 	}
-	n.eid, n.parent, n.key = e.ID, e.Parent, e.Key
+	n.eid, n.parent, n.key, n.gone = e.ID, e.Parent, e.Key, false
 	return nil
 }
 

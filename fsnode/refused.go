@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pongofs/encoding"
@@ -27,9 +28,12 @@ type refusal struct {
 // refusals remembers the last refused writes: .pongo/errors and
 // user.pongo.error show them.
 type refusals struct {
-	mu    sync.Mutex
-	last  []refusal // the oldest first
-	count uint64
+	some atomic.Bool // whether reasons may hold something
+
+	mu      sync.Mutex
+	last    []refusal         // the oldest first
+	reasons map[uint64]string // of the files whose last write was refused
+	count   uint64
 }
 
 // add remembers r.
@@ -37,22 +41,34 @@ func (r *refusals) add(ref refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.last) == maxRefusals {
+		delete(r.reasons, r.last[0].ino)
 		r.last = append(r.last[:0], r.last[1:]...)
 	}
+	if r.reasons == nil {
+		r.reasons = map[uint64]string{}
+	}
 	r.last = append(r.last, ref)
+	r.reasons[ref.ino] = ref.reason
 	r.count++
+	r.some.Store(true)
 }
 
-// of returns why the last write to a file was refused, "" when none was.
+// of returns why the last write to a file was refused, "" when it was not.
 func (r *refusals) of(ino uint64) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := len(r.last) - 1; i >= 0; i-- {
-		if r.last[i].ino == ino {
-			return r.last[i].reason
-		}
+	return r.reasons[ino]
+}
+
+// accepted notes that a write to a file went well.
+func (r *refusals) accepted(ino uint64) {
+	if !r.some.Load() {
+		return
 	}
-	return ""
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.reasons, ino)
+	r.some.Store(len(r.reasons) > 0)
 }
 
 // total returns how many writes were refused since the mount.
@@ -73,9 +89,14 @@ func (r *refusals) text() (string, error) {
 	return b.String(), nil
 }
 
-// noteRefusal remembers err if it says that the type of n refuses a write.
+// noteRefusal notes how a write to n ended: it remembers err if that says that
+// the type of n refuses it.
 func (fs *fileSystem) noteRefusal(n *node, pid uint32, err error) {
-	if err == nil || n == nil {
+	if n == nil {
+		return
+	}
+	if err == nil {
+		fs.refused.accepted(n.id)
 		return
 	}
 	var text *encoding.TextError

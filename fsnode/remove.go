@@ -65,7 +65,9 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 	}
 	orphan := n != nil && !n.dir && fs.nodes.isOpen(n)
 	var seq uint64
+	var ghost version
 	err := fs.store.Update(func(tx Tx) error {
+		ghost.close()
 		now, err := tx.Lookup(e.Parent, e.Key)
 		if isAbsent(err) || err == nil && now.ID != e.ID {
 			return errRetry
@@ -77,19 +79,26 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 		if orphan {
 			return makeOrphan(tx, &now)
 		}
+		if n != nil && !n.dir {
+			if ghost, err = loadVersion(fs.store, tx, &now); err != nil {
+				return err
+			}
+		}
 		return tx.Remove(e.Parent, e.Key)
 	})
 	if err != nil || n == nil {
+		ghost.close()
 		return err
 	}
-	n.removed(e, orphan, seq)
+	n.removed(e, orphan, ghost, seq)
 	return nil
 }
 
-// removed notes that the name of e is gone.
+// removed notes that the name of e is gone: it is an orphan, or what is left of
+// it is its image.
 //
 // Preconditions: n.loc is held for writing.
-func (n *node) removed(e *engine.Entry, orphan bool, seq uint64) {
+func (n *node) removed(e *engine.Entry, orphan bool, ghost version, seq uint64) {
 	n.seq = seq
 	if orphan {
 		n.parent, n.key = engine.OrphansID, orphanKey(e.ID)
@@ -97,6 +106,7 @@ func (n *node) removed(e *engine.Entry, orphan bool, seq uint64) {
 	}
 	n.gone = true
 	n.setLast(e)
+	n.setGhost(ghost)
 }
 
 // placed notes that the entry of n is under another name.

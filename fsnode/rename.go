@@ -74,7 +74,9 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	defer lockPlaces(n1, n2)()
 
 	r := renaming{
-		src: src, dst: dst,
+		store: fs.store,
+		src:   src, dst: dst,
+		known:  n2 != nil && !n2.dir,
 		orphan: n2 != nil && !n2.dir && fs.nodes.isOpen(n2),
 		flags:  flags,
 	}
@@ -93,6 +95,7 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 		return r.run(tx, nd.ID, nkey)
 	})
 	if err != nil {
+		r.ghost.close()
 		return err
 	}
 	if n1 != nil {
@@ -103,7 +106,7 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	case flags&renameExchange != 0:
 		n2.placed(src.Parent, src.Key, seq)
 	default:
-		n2.removed(&dst, r.orphan, seq)
+		n2.removed(&dst, r.orphan, r.ghost, seq)
 	}
 	return nil
 }
@@ -135,13 +138,18 @@ func lockPlaces(a, b *node) func() {
 
 // renaming is one rename of entries that were looked up before.
 type renaming struct {
+	store    Store
 	src, dst engine.Entry // dst.ID is 0 when there is no target
+	known    bool         // the kernel knows the target
 	orphan   bool         // the target is open: keep it without a name
 	flags    uint32
+
+	ghost version // set by run: the image of a target that is known and not open
 }
 
 // run does the rename in tx, to the key nkey of the container ndir.
 func (r *renaming) run(tx Tx, ndir engine.ID, nkey value.Value) error {
+	r.ghost.close()
 	src, err := tx.Lookup(r.src.Parent, r.src.Key)
 	if isAbsent(err) || err == nil && src.ID != r.src.ID {
 		return errRetry
@@ -178,6 +186,10 @@ func (r *renaming) run(tx Tx, ndir engine.ID, nkey value.Value) error {
 		}
 		if r.orphan {
 			if err := makeOrphan(tx, &dst); err != nil {
+				return err
+			}
+		} else if r.known {
+			if r.ghost, err = loadVersion(r.store, tx, &dst); err != nil {
 				return err
 			}
 		}

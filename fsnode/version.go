@@ -12,6 +12,10 @@ import (
 // copies; longer ones are pinned in the store.
 const smallImage = 64 << 10
 
+// unpinnedImage is the length of the longest image that is copied when no pin
+// is left.
+const unpinnedImage = 64 << 20
+
 // readImage returns the whole image of e.
 func readImage(tx Reader, e *engine.Entry) ([]byte, error) {
 	if !e.HasImage() {
@@ -48,8 +52,10 @@ func loadVersion(store Store, tx Tx, e *engine.Entry) (version, error) {
 	var err error
 	if v.size <= smallImage {
 		v.data, err = readImage(tx, e)
-	} else {
-		v.pin, err = store.Pin(tx, e)
+	} else if v.pin, err = store.Pin(tx, e); err != nil && v.size <= unpinnedImage {
+		// Pins are few, and shared by all processes.
+		v.pin = nil
+		v.data, err = readImage(tx, e)
 	}
 	if err != nil {
 		return version{}, err
@@ -80,6 +86,13 @@ func (v *version) readAt(p []byte, off int64) (int, error) {
 		err = nil
 	}
 	return n, err
+}
+
+// copy returns the same version with a copy of the image.
+func (v *version) copy() (version, error) {
+	c := version{seq: v.seq, inc: v.inc, size: v.size, data: make([]byte, v.size)}
+	_, err := v.readAt(c.data, 0)
+	return c, err
 }
 
 // isImageOf reports whether e still has this image. Only images that were not

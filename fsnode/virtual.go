@@ -216,7 +216,7 @@ func (fs *fileSystem) renameToVirtual(odir *node, name string, ndir *node, v vir
 		return t.replace(tx, &now)
 	})
 	if err == nil && n != nil {
-		n.removed(&e, false, seq)
+		n.removed(&e, false, version{}, seq)
 	}
 	return err
 }

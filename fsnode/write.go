@@ -73,6 +73,7 @@ func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bo
 		return nil
 	})
 	if err != nil {
+		h.refused = true
 		return err
 	}
 	h.written(next)
@@ -166,25 +167,19 @@ func (fs *fileSystem) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.St
 			return syscall.EOPNOTSUPP
 		}
 		size := imageSize(e)
-		changed := false
 		if in.Mode&(punchHole|zeroRange) != 0 && off < size {
-			err := zero(tx, e, off, min(end, size))
-			if err != nil && !errors.Is(err, errUnchanged) {
+			if err := zero(tx, e, off, min(end, size)); err != nil {
 				return err
 			}
-			changed = err == nil
 		}
-		if in.Mode&keepSize == 0 && end > size {
-			now, err := tx.Lookup(e.Parent, e.Key)
-			if err != nil {
-				return err
-			}
-			return resize(tx, &now, end)
+		if in.Mode&keepSize != 0 || end <= size {
+			return nil
 		}
-		if !changed {
-			return errUnchanged
+		now, err := tx.Lookup(e.Parent, e.Key)
+		if err != nil {
+			return err
 		}
-		return nil
+		return resize(tx, &now, end)
 	})
 	if err == nil {
 		h.seq.active = false
@@ -192,25 +187,18 @@ func (fs *fileSystem) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.St
 	return fs.status("fallocate", h.n, err)
 }
 
-// zero overwrites a part of an image with zeros. errUnchanged when it holds
-// nothing else.
+// zero overwrites a part of an image with zeros.
 func zero(tx Tx, e *engine.Entry, off, end int64) error {
-	changed := false
 	for off < end {
 		p := make([]byte, min(end-off, wholeImage))
 		now, err := tx.Lookup(e.Parent, e.Key)
 		if err != nil {
 			return err
 		}
-		err = splice(tx, &now, false, off, p)
-		if err != nil && !errors.Is(err, errUnchanged) {
+		if err := splice(tx, &now, false, off, p); err != nil {
 			return err
 		}
-		changed = changed || err == nil
 		off += int64(len(p))
-	}
-	if !changed {
-		return errUnchanged
 	}
 	return nil
 }

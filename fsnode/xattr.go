@@ -15,12 +15,11 @@ import (
 
 // The extended attributes that pongofs makes itself.
 const (
-	xattrUser   = "user."
-	xattrPongo  = "user.pongo."
-	xattrType   = "user.pongo.type"
-	xattrKey    = "user.pongo.key"
-	xattrError  = "user.pongo.error"
-	maxXattrLen = 64 << 10
+	xattrUser  = "user."
+	xattrPongo = "user.pongo."
+	xattrType  = "user.pongo.type"
+	xattrKey   = "user.pongo.key"
+	xattrError = "user.pongo.error"
 )
 
 // The flags of setxattr.
@@ -132,7 +131,7 @@ func (fs *fileSystem) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byt
 	var names []string
 	err := fs.view(n, func(tx Tx, e *engine.Entry) error {
 		names = names[:0]
-		if e.Declared || e.IsContainer() && e.Kind != usualKind(e.ID) {
+		if isExplicit(e) {
 			names = append(names, xattrType)
 		}
 		if e.ID != engine.RootID && n.hasLongName() {
@@ -164,6 +163,15 @@ func (fs *fileSystem) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byt
 // isHiddenXattr reports whether a stored attribute is pongofs's own business.
 // Users cannot name it: it lies under user.pongo.
 func isHiddenXattr(name string) bool { return strings.HasPrefix(xattrUser+name, xattrPongo) }
+
+// isExplicit reports whether somebody chose the type of e: a declared value, or
+// a directory that is not what mkdir makes.
+func isExplicit(e *engine.Entry) bool {
+	if e.IsContainer() {
+		return e.Kind != usualKind(e.ID)
+	}
+	return e.Declared
+}
 
 // usualKind returns the kind of container that needs no mention: the root is
 // a collection, what mkdir makes is a dict.
@@ -276,9 +284,9 @@ func (fs *fileSystem) setType(n *node, name string, flags uint32) error {
 		switch {
 		case e.IsContainer() != kind.IsContainer(), e.Link:
 			return syscall.EINVAL
-		case e.Declared && flags&xattrCreate != 0:
+		case isExplicit(e) && flags&xattrCreate != 0:
 			return engine.ErrExist
-		case !e.Declared && !e.IsContainer() && flags&xattrReplace != 0:
+		case !isExplicit(e) && flags&xattrReplace != 0:
 			return engine.ErrNoXattr
 		case e.Kind == kind && (e.Declared || e.IsContainer()):
 			return errUnchanged

@@ -21,7 +21,7 @@ func TestKillMount(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	written := 0
-	for round := range kills(t, 3) {
+	for round := range kills(t, 5) {
 		shell := shellLoop(t, `
 			i=$2
 			while :; do

@@ -24,10 +24,12 @@ var layers = []struct {
 	{"engine/mapping", nil},
 	{"engine/heap", []string{"engine/layout", "engine/mapping"}},
 	{"engine/epoch", []string{"engine/layout", "engine/mapping"}},
-	{"engine/container", []string{"engine/epoch", "engine/heap", "engine/layout", "engine/value"}},
-	{"engine/trace", []string{"engine/heap", "engine/layout"}},
-	{"engine/check", []string{"engine/heap", "engine/layout", "engine/mapping", "engine/trace", "engine/value"}},
+	{"engine/container", []string{"engine/layout", "engine/value"}},
+	{"engine/trace", []string{"engine/container", "engine/heap", "engine/layout"}},
+	{"engine/check", []string{"engine/container", "engine/heap", "engine/layout", "engine/mapping", "engine/trace", "engine/value"}},
 	{"engine", []string{"engine/container", "engine/epoch", "engine/heap", "engine/layout", "engine/mapping", "engine/trace", "engine/value"}},
+	// Models of the protocols, a few words of state each; tests only.
+	{"engine/protomodel", nil},
 	{"engine/enginetest", []string{"engine", "engine/check", "engine/value"}},
 	{"encoding", []string{"engine/value"}},
 	{"gc", []string{"engine", "engine/epoch", "engine/heap", "engine/trace"}},
@@ -52,6 +54,7 @@ var outside = []struct {
 	{"go.yaml.in/", []string{"encoding"}, "formats belong to encoding"},
 	{"github.com/BurntSushi/toml", []string{"encoding"}, "formats belong to encoding"},
 	{"pongofs/engine/enginetest", nil, "it is for tests"},
+	{"pongofs/engine/protomodel", nil, "it is for tests"},
 	{"testing", []string{"engine/enginetest"}, "it is for tests"},
 }
 

@@ -21,7 +21,7 @@ import (
 //	pongofs ARG...             the program; ! and stdout, stderr as for exec
 //	mount [-o OPTS] STORE DIR  mount in a child process, DIR is made
 //	unmount DIR                unmount, wait, and check the server's exit
-//	kill DIR                   kill -9 the server of DIR
+//	crash DIR                  kill -9 the server of DIR
 //	status N CMD ARG...        run a program that must exit with N
 //	eventually CMD ARG...      run a program until it succeeds, for a second
 //	sh SHELL FILE              run a script of the archive by bash or dash
@@ -47,11 +47,11 @@ func TestPosixScriptOnPlainDirectory(t *testing.T) {
 
 func runScripts(t *testing.T, dir string, plain bool) {
 	testscript.Run(t, testscript.Params{
-		Dir:         dir,
+		Dir: dir,
+		// testscript leaves what is here alone, so it never deletes through a
+		// mount that is still there.
 		WorkdirRoot: newDir(t),
-		// The files of a script are small; its mounts are not deleted with it.
-		TestWork: true,
-		Deadline: time.Now().Add(4 * time.Minute),
+		Deadline:    time.Now().Add(4 * time.Minute),
 		Setup: func(env *testscript.Env) error {
 			s := &script{plain: plain, mounts: map[string]*mounted{}}
 			env.Values[scriptKey{}] = s
@@ -72,7 +72,7 @@ func runScripts(t *testing.T, dir string, plain bool) {
 			"pongofs":    cmdPongofs,
 			"mount":      cmdMount,
 			"unmount":    cmdUnmount,
-			"kill":       cmdKill,
+			"crash":      cmdCrash,
 			"status":     cmdStatus,
 			"eventually": cmdEventually,
 			"sh":         cmdSh,
@@ -137,7 +137,7 @@ func cmdMount(ts *testscript.TestScript, neg bool, args []string) {
 // find returns the mount of a script at a directory.
 func (s *script) find(ts *testscript.TestScript, args []string) *mounted {
 	if len(args) != 1 {
-		ts.Fatalf("usage: unmount DIR, kill DIR")
+		ts.Fatalf("usage: unmount DIR, crash DIR")
 	}
 	if s.plain {
 		return nil
@@ -159,7 +159,7 @@ func cmdUnmount(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func cmdKill(ts *testscript.TestScript, neg bool, args []string) {
+func cmdCrash(ts *testscript.TestScript, neg bool, args []string) {
 	if m := stateOf(ts).find(ts, args); m != nil {
 		m.kill()
 	}

@@ -135,7 +135,7 @@ func storeError(store string, err error) error {
 	}
 	message := err.Error()
 	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) && filepath.Base(pathErr.Path) == filepath.Base(store) {
+	if errors.As(err, &pathErr) && strings.HasPrefix(filepath.Base(pathErr.Path), filepath.Base(store)) {
 		message = pathErr.Err.Error()
 	}
 	if abs, err := filepath.Abs(store); err == nil {

@@ -68,9 +68,9 @@ func runMount(ctx context.Context, f mountFlags, config mountConfig, store, dir 
 	if err != nil {
 		return err
 	}
-	config.fs.Source, err = realPath(store)
+	config.fs.FsName, err = realPath(store)
 	if err != nil {
-		config.fs.Source = store // openStore says what is wrong with it
+		config.fs.FsName = store // openStore says what is wrong with it
 	}
 	config.fs.Logger = logger
 	config.store.ReadOnly = false
@@ -99,7 +99,7 @@ func runMount(ctx context.Context, f mountFlags, config mountConfig, store, dir 
 // serve mounts s on dir and returns after the end of the mount. The caller
 // closes presence, if it is not nil, when the store is closed.
 func serve(ctx context.Context, f mountFlags, s *engine.Store, o fsnode.Options, dir string) (presence io.Closer, err error) {
-	server, err := fsnode.Mount(dir, s, o)
+	server, err := fsnode.Mount(dir, fsnode.FromEngine(s), o)
 	if err != nil {
 		return nil, mountError(dir, err)
 	}
@@ -165,7 +165,7 @@ func prepareMountpoint(dir string) (string, error) {
 		if !mounted || m.fsType != fsType {
 			break
 		}
-		if _, err := os.Lstat(path); !isDeadMount(err) {
+		if !isDead(path) {
 			return "", fmt.Errorf("%s: %s is mounted here already; unmount it with: pongofs umount %s", dir, m.source, dir)
 		}
 		if err := unmount(path, true); err != nil {
@@ -195,6 +195,14 @@ func checkEmpty(path, dir string) error {
 		return pathError(err)
 	}
 	return nil
+}
+
+// isDead reports whether the mount at path has lost its server. It asks for
+// what the kernel does not cache: attributes are served from memory for a
+// while after the death.
+func isDead(path string) bool {
+	var st syscall.Statfs_t
+	return isDeadMount(syscall.Statfs(path, &st))
 }
 
 // isDeadMount reports whether err is that of a mount without a server.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"syscall"
 
 	"pongofs/engine"
 	"pongofs/fsnode"
@@ -30,11 +31,15 @@ func mountOptions() []mountOption {
 		{"allow_other", "let other users in, with the permissions of the files", func(c *mountConfig) { c.fs.AllowOther = true }},
 		{"sync", "make each change durable before it returns", func(c *mountConfig) { c.store.SyncEach = true }},
 		{"strict", "cache nothing: see every change of other processes at once", func(c *mountConfig) { c.fs.Strict = true }},
+		{"noexec", "do not run programs from the mount", func(c *mountConfig) { c.fs.Flags |= syscall.MS_NOEXEC }},
 		{"debug", "print each request to standard error (with -f)", func(c *mountConfig) { c.fs.Debug = true }},
 		{"defaults", "", func(*mountConfig) {}},
 		{"nosuid", "", func(*mountConfig) {}},
 		{"nodev", "", func(*mountConfig) {}},
 		{"async", "", func(*mountConfig) {}},
+		{"exec", "", func(*mountConfig) {}},
+		{"noatime", "", func(*mountConfig) {}},
+		{"relatime", "", func(*mountConfig) {}},
 	}
 }
 

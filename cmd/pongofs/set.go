@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -97,8 +98,7 @@ func storeImage(tx *engine.Tx, at *place, kind value.Kind, image []byte) error {
 		kind = at.entry.Kind
 	}
 	if kind == value.KindInvalid {
-		_, err := tx.PutImage(at.dir, at.key, kind, image, engine.PutOptions{New: o.New})
-		return err
+		return storeGuess(tx, at, image)
 	}
 	v, noEOL, err := encoding.ParseDeclared(kind, image)
 	if err != nil {
@@ -106,5 +106,18 @@ func storeImage(tx *engine.Tx, at *place, kind value.Kind, image []byte) error {
 	}
 	o.NoEOL = noEOL
 	_, err = tx.Put(at.dir, at.key, v, o)
+	return err
+}
+
+// storeGuess stores bytes that nobody declared, in the type they look like.
+func storeGuess(tx *engine.Tx, at *place, image []byte) error {
+	v, noEOL := encoding.Infer(image)
+	o := engine.PutOptions{New: newFileAttr(), NoEOL: noEOL}
+	if v.Kind() == value.KindString || v.Kind() == value.KindBytes {
+		o.NoEOL = !bytes.HasSuffix(image, []byte("\n"))
+		_, err := tx.PutImage(at.dir, at.key, value.KindInvalid, image, o)
+		return err
+	}
+	_, err := tx.Put(at.dir, at.key, v, o)
 	return err
 }

@@ -22,8 +22,13 @@ func newStoreTree(tx *engine.Tx, e engine.Entry) *storeTree {
 	return &storeTree{tx: tx, entry: e, err: new(error)}
 }
 
-// Kind returns the kind of the value, guessed types evaluated.
+// Kind returns the kind of the value, guessed types evaluated. The root shows
+// as a dict: it is a collection in every store, so that no document has to say
+// it, and a document that was imported there comes out as it went in.
 func (t *storeTree) Kind() value.Kind {
+	if t.entry.ID == engine.RootID {
+		return value.KindDict
+	}
 	kind, err := kindOf(t.tx, &t.entry)
 	if err != nil {
 		t.fail(err)

@@ -105,19 +105,36 @@ func (c *Cursor) toEdge(t Tree, last bool) error {
 	return c.enter(t)
 }
 
-// toKey enters the leaf that key belongs to.
+// toKey enters the leaf that key belongs to. It is the way of every keyed edit,
+// so it does what push does without the call.
 func (c *Cursor) toKey(key []byte) error {
 	t := c.t
 	for t.Weight > 1 {
-		s, err := c.push(t)
+		if c.depth == maxDepth {
+			return corruptDepth(t.Ref)
+		}
+		obj, err := c.sp.Object(t.Ref, layout.KindInner)
 		if err != nil {
 			return err
 		}
-		s.right = bytes.Compare(key, innerSep(s.obj)) >= 0
-		if s.right {
-			c.pos += binary.LittleEndian.Uint64(s.obj[layout.InnerLeftCountOff:])
+		lw := binary.LittleEndian.Uint32(obj[layout.InnerLeftWeightOff:])
+		lc := binary.LittleEndian.Uint64(obj[layout.InnerLeftCountOff:])
+		if lw == 0 || lw >= t.Weight || lc > t.Count {
+			return corruptInner(t, lw, lc)
 		}
-		t = s.down()
+		s := &c.steps[c.depth]
+		c.depth++
+		s.ref, s.obj, s.count, s.weight = t.Ref, obj, t.Count, t.Weight
+		if s.right = bytes.Compare(key, innerSep(obj)) >= 0; s.right {
+			t.Ref = layout.Ref(binary.LittleEndian.Uint64(obj[layout.InnerRightOff:]))
+			t.Weight -= lw
+			t.Count -= lc
+			c.pos += lc
+		} else {
+			t.Ref = layout.Ref(binary.LittleEndian.Uint64(obj[layout.InnerLeftOff:]))
+			t.Weight = lw
+			t.Count = lc
+		}
 	}
 	return c.enter(t)
 }

@@ -1,6 +1,8 @@
 package container
 
 import (
+	"encoding/binary"
+
 	"pongofs/engine/layout"
 )
 
@@ -8,8 +10,6 @@ import (
 // item found, or as a new one. Afterwards c stands nowhere in the new tree.
 func (c *Cursor) Put(ed Editor, item *Item) (Tree, error) {
 	var p patch
-	var enc [scratchBytes]byte
-	var ends [1]int
 	i, j, ok := c.place()
 	if !ok {
 		return c.t, errNowhere
@@ -20,7 +20,7 @@ func (c *Cursor) Put(ed Editor, item *Item) (Tree, error) {
 	if i < c.leaf.n && i == j && string(c.leaf.key(i)) == string(item.Key) {
 		j++
 	}
-	p.begin(c.leaf, i, j, enc[:0], ends[:0])
+	p.begin(c.leaf, i, j)
 	if err := p.add(item); err != nil {
 		return c.t, err
 	}
@@ -34,7 +34,7 @@ func (c *Cursor) Delete(ed Editor) (Tree, error) {
 		return c.t, errNowhere
 	}
 	var p patch
-	p.begin(c.leaf, c.i, c.i+1, nil, nil)
+	p.begin(c.leaf, c.i, c.i+1)
 	return c.apply(ed, &p)
 }
 
@@ -128,7 +128,44 @@ func (c *Cursor) split(ed Editor, p *patch, count uint64, owned bool) (Tree, err
 // over two. When the child is a leaf that has become small, it first looks
 // for a neighbour to merge it with.
 func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
-	for d := c.depth - 1; d >= 0; d-- {
+	d := c.depth - 1
+	if child.Weight != 1 || small {
+		var err error
+		if child, d, err = c.rebalance(ed, child, small); err != nil {
+			return Tree{}, err
+		}
+	}
+	// From here up the weights stay: nothing but refs and counts changes.
+	for ; d >= 0; d-- {
+		s := &c.steps[d]
+		ref, obj, old := s.ref, s.obj, innerLeft(s.obj).Count
+		if !ed.Owned(ref) {
+			n := layout.InnerSepOff + len(innerSep(obj))
+			var err error
+			if ref, obj, err = ed.Alloc(layout.KindInner, n); err != nil {
+				return Tree{}, err
+			}
+			copy(obj[layout.HeaderSize:n], s.obj[layout.HeaderSize:])
+			ed.Free(s.ref)
+		}
+		if s.right {
+			binary.LittleEndian.PutUint64(obj[layout.InnerRightOff:], uint64(child.Ref))
+			child.Count += old
+		} else {
+			binary.LittleEndian.PutUint64(obj[layout.InnerLeftOff:], uint64(child.Ref))
+			binary.LittleEndian.PutUint64(obj[layout.InnerLeftCountOff:], child.Count)
+			child.Count += s.count - old
+		}
+		child.Ref, child.Weight = ref, s.weight
+	}
+	return child, nil
+}
+
+// rebalance goes up from the leaf at c as long as weights change, and returns
+// the subtree that it has come to and the step above it.
+func (c *Cursor) rebalance(ed Editor, child Tree, small bool) (Tree, int, error) {
+	d := c.depth - 1
+	for ; d >= 0; d-- {
 		s := &c.steps[d]
 		left, right := s.left(), s.other()
 		sibling := &left
@@ -136,14 +173,14 @@ func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
 			sibling = &right
 		}
 		if child.Weight == 1 && small {
-			small = false
 			t, merged, err := absorb(ed, *sibling, child, s.right)
 			if err != nil {
-				return Tree{}, err
+				return Tree{}, d, err
 			}
-			if merged {
-				child, *sibling = Tree{}, t
+			if !merged {
+				return child, d, nil
 			}
+			child, small, *sibling = Tree{}, false, t
 		}
 		if child.Weight == 0 {
 			ed.Free(s.ref)
@@ -157,10 +194,10 @@ func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
 		}
 		var err error
 		if child, err = proven.join(ed, s.ref, s.obj, left, right); err != nil {
-			return Tree{}, err
+			return Tree{}, d, err
 		}
 	}
-	return child, nil
+	return child, d, nil
 }
 
 // absorb adds the items of a small leaf to the nearest leaf of its sibling t,
@@ -217,14 +254,14 @@ func absorbItems(ed Editor, t Tree, l *leaf, atEnd bool) (Tree, bool, error) {
 	from, to := 0, l.n
 	var joined uint64 // gap runs that meet become one
 	if atEnd {
-		p.begin(into, into.n, into.n, nil, nil)
+		p.begin(into, into.n, into.n)
 		if into.isGap(into.n-1) && l.isGap(0) {
 			joined = into.span(into.n-1, into.n) + l.span(0, 1)
 			from, p.i = 1, p.i-1
 		}
 		p.addGap(joined)
 	} else {
-		p.begin(into, 0, 0, nil, nil)
+		p.begin(into, 0, 0)
 		if into.isGap(0) && l.isGap(l.n-1) {
 			joined = into.span(0, 1) + l.span(l.n-1, l.n)
 			to, p.j = to-1, 1

@@ -128,8 +128,6 @@ func (c *Cursor) Set(ed Editor, item *Item) (Tree, error) {
 		return c.t, errNowhere
 	}
 	var p patch
-	var enc [scratchBytes]byte
-	var ends [3]int
 	var before, behind uint64
 	switch {
 	case i == c.leaf.n:
@@ -140,7 +138,7 @@ func (c *Cursor) Set(ed Editor, item *Item) (Tree, error) {
 	default:
 		j++
 	}
-	p.begin(c.leaf, i, j, enc[:0], ends[:0])
+	p.begin(c.leaf, i, j)
 	return c.put(ed, &p, before, item, behind)
 }
 
@@ -154,8 +152,6 @@ func (c *Cursor) Insert(ed Editor, item *Item) (Tree, error) {
 		return c.t, ErrRange
 	}
 	var p patch
-	var enc [scratchBytes]byte
-	var ends [3]int
 	var before, behind uint64
 	switch {
 	case i == c.leaf.n:
@@ -164,7 +160,7 @@ func (c *Cursor) Insert(ed Editor, item *Item) (Tree, error) {
 		before, behind = c.within, c.leaf.span(i, i+1)-c.within
 		j++
 	}
-	p.begin(c.leaf, i, j, enc[:0], ends[:0])
+	p.begin(c.leaf, i, j)
 	return c.put(ed, &p, before, item, behind)
 }
 
@@ -204,9 +200,7 @@ func (c *Cursor) Cut(ed Editor) (Tree, error) {
 		return c.close(ed, 0)
 	}
 	var p patch
-	var enc [16]byte
-	var ends [1]int
-	p.begin(c.leaf, c.i, c.i+1, enc[:0], ends[:0])
+	p.begin(c.leaf, c.i, c.i+1)
 	p.addGap(c.leaf.span(c.i, c.i+1) - 1)
 	return c.apply(ed, &p)
 }
@@ -224,9 +218,7 @@ func (c *Cursor) close(ed Editor, n uint64) (Tree, error) {
 		j++
 	}
 	var p patch
-	var enc [16]byte
-	var ends [1]int
-	p.begin(c.leaf, i, j, enc[:0], ends[:0])
+	p.begin(c.leaf, i, j)
 	p.addGap(n)
 	return c.apply(ed, &p)
 }

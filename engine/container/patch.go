@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"pongofs/engine/layout"
@@ -9,29 +10,51 @@ import (
 // A patch replaces the items i to j−1 of a leaf by encoded ones. It sees the
 // leaf as it will be: its items are the old ones before i, the new ones and the
 // old ones from j on, numbered from 0 as in a leaf.
+//
+// The new items are encoded before anything is changed, since they may alias
+// the leaf. They are in the patch itself unless they are large or many, so that
+// a patch on the stack needs no heap: it must not hold slices of itself.
 type patch struct {
 	l    leaf // what it is applied to; zero when it makes a tree's first leaf
 	i, j int
 
-	enc  []byte // the new items, one behind the other
-	ends []int  // where each ends in enc
+	k    int    // new items
 	span uint64 // positions they take
 	gaps int    // how many are gap runs
 
 	baseID   uint64
 	baseTime int64
+
+	used int // bytes of the new items in few, unless they are in many
+	few  [384]byte
+	many []byte
+
+	fewEnds  [3]int // where each new item ends
+	manyEnds []int
 }
 
-// scratchBytes is the room for new items that does not come from the heap.
-const scratchBytes = 384
-
-// begin starts a patch of l. The scratch memory is the caller's, on its stack.
-func (p *patch) begin(l leaf, i, j int, enc []byte, ends []int) {
+// begin starts a patch of l.
+func (p *patch) begin(l leaf, i, j int) {
 	p.l, p.i, p.j = l, i, j
-	p.enc, p.ends = enc, ends
 	if l.n > 0 {
 		p.baseID, p.baseTime = l.baseID(), l.baseTime()
 	}
+}
+
+// enc returns the new items, one behind the other.
+func (p *patch) enc() []byte {
+	if p.many != nil {
+		return p.many
+	}
+	return p.few[:p.used]
+}
+
+// newEnd returns where new item v ends in enc.
+func (p *patch) newEnd(v int) int {
+	if p.manyEnds != nil {
+		return p.manyEnds[v]
+	}
+	return p.fewEnds[v]
 }
 
 // add encodes a new item at the end of the new ones.
@@ -39,13 +62,15 @@ func (p *patch) add(it *Item) error {
 	if err := checkItem(it); err != nil {
 		return err
 	}
-	switch {
-	case p.l.n == 0 && len(p.ends) == 0:
-		p.baseID, p.baseTime = it.ID, it.Mtime
-	case p.baseTime == 0 && it.Mtime != 0 && !p.l.hasTimes() && len(p.ends) == 0:
-		p.baseTime = it.Mtime
+	if p.k == 0 {
+		switch {
+		case p.l.n == 0:
+			p.baseID, p.baseTime = it.ID, it.Mtime
+		case p.baseTime == 0 && it.Mtime != 0 && !p.l.hasTimes():
+			p.baseTime = it.Mtime
+		}
 	}
-	p.enc = appendItem(p.enc, it, p.baseID, p.baseTime)
+	p.keep(appendItem(p.enc(), it, p.baseID, p.baseTime))
 	p.added(it.Kind == KindGap, it.Size)
 	return nil
 }
@@ -53,14 +78,29 @@ func (p *patch) add(it *Item) error {
 // addGap adds a gap run of n positions, unless n is 0.
 func (p *patch) addGap(n uint64) {
 	if n > 0 {
-		p.enc = appendItem(p.enc, &Item{Kind: KindGap, Size: n}, 0, 0)
+		p.keep(appendItem(p.enc(), &Item{Kind: KindGap, Size: n}, 0, 0))
 		p.added(true, n)
+	}
+}
+
+// keep makes enc the new items, which were appended to what it was.
+func (p *patch) keep(enc []byte) {
+	if p.many == nil && len(enc) <= len(p.few) {
+		p.used = len(enc)
+	} else {
+		p.many = bytes.Clone(enc)
 	}
 }
 
 // added accounts for an item that was appended to enc.
 func (p *patch) added(gap bool, size uint64) {
-	p.ends = append(p.ends, len(p.enc))
+	end := len(p.enc())
+	if p.manyEnds == nil && p.k < len(p.fewEnds) {
+		p.fewEnds[p.k] = end
+	} else {
+		p.manyEnds = append(p.manyEnds, end)
+	}
+	p.k++
 	if gap {
 		p.gaps++
 		p.span += size
@@ -70,18 +110,17 @@ func (p *patch) added(gap bool, size uint64) {
 }
 
 // count returns the number of items that the leaf will have.
-func (p *patch) count() int { return p.l.n - (p.j - p.i) + len(p.ends) }
+func (p *patch) count() int { return p.l.n - (p.j - p.i) + p.k }
 
 // end returns where item v will end, from the first item.
 func (p *patch) end(v int) int {
-	k := len(p.ends)
 	switch {
 	case v < p.i:
 		return p.l.end(v)
-	case v < p.i+k:
-		return p.l.start(p.i) + p.ends[v-p.i]
+	case v < p.i+p.k:
+		return p.l.start(p.i) + p.newEnd(v-p.i)
 	}
-	return p.l.end(v-k+p.j-p.i) + p.l.start(p.i) - p.l.start(p.j) + len(p.enc)
+	return p.l.end(v-p.k+p.j-p.i) + p.l.start(p.i) - p.l.start(p.j) + len(p.enc())
 }
 
 func (p *patch) start(v int) int {
@@ -93,16 +132,15 @@ func (p *patch) start(v int) int {
 
 // item returns the encoded item v.
 func (p *patch) item(v int) []byte {
-	k := len(p.ends)
 	switch {
 	case v < p.i:
 		return p.l.item(v)
-	case v >= p.i+k:
-		return p.l.item(v - k + p.j - p.i)
+	case v >= p.i+p.k:
+		return p.l.item(v - p.k + p.j - p.i)
 	case v == p.i:
-		return p.enc[:p.ends[0]]
+		return p.enc()[:p.newEnd(0)]
 	}
-	return p.enc[p.ends[v-p.i-1]:p.ends[v-p.i]]
+	return p.enc()[p.newEnd(v-p.i-1):p.newEnd(v-p.i)]
 }
 
 // size returns the size of a leaf of the items a to b−1.
@@ -142,7 +180,6 @@ func (p *patch) build(ed Editor, a, b, room int) (layout.Ref, uint64, error) {
 	n := b - a
 	area := layout.LeafEndsOff + 2*n
 	ends, to := obj[layout.LeafEndsOff:area], obj[area:]
-	k := len(p.ends)
 	// Old items before i, new ones, old ones from j on.
 	if v, w := a, min(b, p.i); v < w {
 		from := p.l.start(v)
@@ -150,12 +187,12 @@ func (p *patch) build(ed Editor, a, b, room int) (layout.Ref, uint64, error) {
 		copy(to, p.l.obj[p.l.area+from:p.l.area+p.l.end(w-1)])
 	}
 	shift := p.start(a)
-	for v, w := max(a, p.i), min(b, p.i+k); v < w; v++ {
+	for v, w := max(a, p.i), min(b, p.i+p.k); v < w; v++ {
 		copy(to[p.start(v)-shift:], p.item(v))
 		binary.LittleEndian.PutUint16(ends[2*(v-a):], uint16(p.end(v)-shift))
 	}
-	if v, w := max(a, p.i+k), b; v < w {
-		ov, ow := v-k+p.j-p.i, w-k+p.j-p.i
+	if v, w := max(a, p.i+p.k), b; v < w {
+		ov, ow := v-p.k+p.j-p.i, w-p.k+p.j-p.i
 		from := p.l.start(ov)
 		copyEnds(ends[2*(v-a):], &p.l, ov, ow, p.start(v)-shift-from)
 		copy(to[p.start(v)-shift:], p.l.obj[p.l.area+from:p.l.area+p.l.end(ow-1)])
@@ -200,15 +237,15 @@ func (p *patch) finish(obj []byte, n, bytes int) {
 
 // inPlace applies the patch to the owned leaf itself, in which it fits, when
 // it only replaces, only inserts or only removes items. It reports whether it
-// did. The new items are in scratch memory, so they may come from the leaf.
+// did.
 func (p *patch) inPlace() bool {
-	l, k := &p.l, len(p.ends)
-	more := k - (p.j - p.i)
-	if more != 0 && k != 0 && p.i != p.j {
+	l, enc := &p.l, p.enc()
+	more := p.k - (p.j - p.i)
+	if more != 0 && p.k != 0 && p.i != p.j {
 		return false
 	}
 	n, bytes := p.count(), p.end(p.count()-1)
-	diff := len(p.enc) - (l.start(p.j) - l.start(p.i))
+	diff := len(enc) - (l.start(p.j) - l.start(p.i))
 	area := l.area + 2*more
 	gaps := p.leftGaps()
 	// What lies behind moves last when everything moves down, first when
@@ -236,9 +273,9 @@ func (p *patch) inPlace() bool {
 		moveTail()
 		moveEnds()
 	}
-	copy(l.obj[area+at:], p.enc)
-	for v, e := range p.ends {
-		binary.LittleEndian.PutUint16(l.obj[layout.LeafEndsOff+2*(p.i+v):], uint16(at+e))
+	copy(l.obj[area+at:], enc)
+	for v := range p.k {
+		binary.LittleEndian.PutUint16(l.obj[layout.LeafEndsOff+2*(p.i+v):], uint16(at+p.newEnd(v)))
 	}
 	p.finish(l.obj, n, bytes)
 	binary.LittleEndian.PutUint16(l.obj[layout.LeafGapsOff:], uint16(gaps))
@@ -250,7 +287,7 @@ func (p *patch) inPlace() bool {
 // stays as it is, and the one new item.
 func (p *patch) splitAt() (at int, aside bool) {
 	n := p.count()
-	if len(p.ends) == 1 && p.i == p.j {
+	if p.k == 1 && p.i == p.j {
 		// Entries that arrive in order leave full leaves behind.
 		if p.i == p.l.n && p.l.newest(p.l.n-1) {
 			return n - 1, true
@@ -274,13 +311,10 @@ func (p *patch) splitAt() (at int, aside bool) {
 // alone makes a leaf of the one new item, with bases of its own.
 func (p *patch) alone(ed Editor, owned bool) (layout.Ref, error) {
 	var it Item
-	if !decodeItem(&it, p.enc, p.baseID, p.baseTime) {
+	if !decodeItem(&it, bytes.Clone(p.enc()), p.baseID, p.baseTime) {
 		return layout.Nil, errItem
 	}
 	var q patch
-	var enc [scratchBytes]byte
-	var ends [1]int
-	q.begin(leaf{}, 0, 0, enc[:0], ends[:0])
 	if err := q.add(&it); err != nil {
 		return layout.Nil, err
 	}
@@ -290,11 +324,12 @@ func (p *patch) alone(ed Editor, owned bool) (layout.Ref, error) {
 
 // copyItems adds the items i to j−1 of another leaf.
 func (p *patch) copyItems(l *leaf, i, j int) error {
+	p.many = append(make([]byte, 0, leafMax), p.enc()...)
+	p.manyEnds = append(make([]int, 0, p.k+j-i+1), p.fewEnds[:p.k]...)
 	same := l.baseID() == p.baseID && l.baseTime() == p.baseTime
 	for ; i < j; i++ {
-		b := l.item(i)
 		if same || l.isGap(i) {
-			p.enc = append(p.enc, b...)
+			p.many = append(p.many, l.item(i)...)
 			p.added(l.isGap(i), l.span(i, i+1))
 			continue
 		}
@@ -302,9 +337,8 @@ func (p *patch) copyItems(l *leaf, i, j int) error {
 		if err := l.decode(layout.Nil, i, &it); err != nil {
 			return err
 		}
-		if err := p.add(&it); err != nil {
-			return err
-		}
+		p.many = appendItem(p.many, &it, p.baseID, p.baseTime)
+		p.added(false, 1)
 	}
 	return nil
 }

@@ -13,7 +13,11 @@ const bigGranules = 96
 
 // Cursor allocates for one edit at a time. It belongs to one goroutine.
 type Cursor struct {
-	h     *Heap
+	h *Heap
+	// Urgent lets the cursor use the slabs that are kept for edits that make
+	// space. Its user resets it.
+	Urgent bool
+
 	small window
 	big   window
 }
@@ -41,6 +45,11 @@ func (h *Heap) Cursor() *Cursor {
 
 // Release gives a cursor back; it keeps its leases for the next user.
 func (h *Heap) Release(c *Cursor) {
+	if c.Urgent {
+		// What is left of an emergency slab is not for the next user.
+		c.Urgent = false
+		c.close()
+	}
 	h.mu.Lock()
 	h.idle = append(h.idle, c)
 	h.mu.Unlock()
@@ -75,7 +84,7 @@ func (c *Cursor) Alloc(kind layout.Kind, size int, birth uint64) (layout.Ref, []
 			c.h.drop(w.slab, w.added)
 			w.slab = 0
 		}
-		slab, err := c.h.lease(n, &w.occ)
+		slab, err := c.h.lease(n, c.Urgent, &w.occ)
 		if err != nil {
 			return 0, nil, err
 		}

@@ -47,6 +47,11 @@ const (
 	// usable is how many granules may be in use in a slab that is worth
 	// leasing again: below it, at least a quarter of the slab is free.
 	usable = granulesPerSlab * 3 / 4
+	// The first slabs behind the reserved ones are kept for edits that make
+	// space, so that removing works in a full store. Such edits take them last,
+	// all others never.
+	emergencySlabs = 4
+	emergencyEnd   = layout.ReservedSlabs + emergencySlabs
 )
 
 // ErrFull reports that the file cannot grow and no free run is large enough.
@@ -168,6 +173,9 @@ func place(ref layout.Ref) (slab uint64, bit uint64) {
 }
 
 func (h *Heap) setHint(slab uint64) {
+	if slab < emergencyEnd {
+		return
+	}
 	w := h.view.Hint(slab / 64)
 	if mask := uint64(1) << (slab % 64); w.Load()&mask == 0 {
 		w.Or(mask)
@@ -176,16 +184,27 @@ func (h *Heap) setHint(slab uint64) {
 
 // lease finds a slab with a free run of n granules, leases it and returns its
 // index with the occupancy of its granules. It grows the file when no hinted
-// slab fits.
-func (h *Heap) lease(n int, occ *[layout.SlabWords]uint64) (uint64, error) {
+// slab fits. Only an urgent caller gets an emergency slab.
+func (h *Heap) lease(n int, urgent bool, occ *[layout.SlabWords]uint64) (uint64, error) {
 	for {
 		slabs := h.hdr.Slabs.Load()
-		if slab, ok := h.leaseHinted(n, slabs, occ); ok {
+		// Small objects fill the gaps of used slabs first. Large ones seldom fit
+		// there, so they look for an empty slab before they try.
+		big := n >= bigGranules
+		if slab, ok := h.leaseHinted(n, slabs, big, occ); ok {
+			return slab, nil
+		}
+		if slab, ok := h.leaseHinted(n, slabs, !big, occ); ok {
 			return slab, nil
 		}
 		if err := h.grow(slabs); err != nil {
-			if slab, ok := h.leaseAny(n, occ); ok {
+			if slab, ok := h.leaseAny(n, emergencyEnd, h.hdr.Slabs.Load(), occ); ok {
 				return slab, nil
+			}
+			if urgent {
+				if slab, ok := h.leaseAny(n, layout.ReservedSlabs, emergencyEnd, occ); ok {
+					return slab, nil
+				}
 			}
 			return 0, err
 		}
@@ -193,8 +212,9 @@ func (h *Heap) lease(n int, occ *[layout.SlabWords]uint64) (uint64, error) {
 }
 
 // leaseHinted tries the slabs whose hint is set, lowest first, so that the
-// file stays dense and its end can be given back.
-func (h *Heap) leaseHinted(n int, slabs uint64, occ *[layout.SlabWords]uint64) (uint64, bool) {
+// file stays dense and its end can be given back. It tries only empty slabs, or
+// gives up after some whose gaps were all too small.
+func (h *Heap) leaseHinted(n int, slabs uint64, empty bool, occ *[layout.SlabWords]uint64) (uint64, bool) {
 	tried := 0
 	for w := uint64(0); w*64 < slabs; w++ {
 		word := h.view.Hint(w)
@@ -205,7 +225,7 @@ func (h *Heap) leaseHinted(n int, slabs uint64, occ *[layout.SlabWords]uint64) (
 				break
 			}
 			d := h.view.Slab(slab)
-			if used := d.Used.Load(); granulesPerSlab-used < int64(n) && used >= 0 {
+			if used := d.Used.Load(); used > 0 && (empty || granulesPerSlab-used < int64(n)) {
 				continue
 			}
 			if !h.take(slab, occ) {
@@ -230,9 +250,10 @@ func (h *Heap) leaseHinted(n int, slabs uint64, occ *[layout.SlabWords]uint64) (
 	return 0, false
 }
 
-// leaseAny looks at every slab: the last resort when the file cannot grow.
-func (h *Heap) leaseAny(n int, occ *[layout.SlabWords]uint64) (uint64, bool) {
-	for slab := uint64(layout.ReservedSlabs); slab < h.hdr.Slabs.Load(); slab++ {
+// leaseAny looks at every slab from one up to another: the last resort when
+// the file cannot grow.
+func (h *Heap) leaseAny(n int, from, to uint64, occ *[layout.SlabWords]uint64) (uint64, bool) {
+	for slab := from; slab < to; slab++ {
 		if h.view.Slab(slab).Owner.Load() != 0 || !h.take(slab, occ) {
 			continue
 		}
@@ -326,8 +347,16 @@ func (h *Heap) grow(from uint64) error {
 
 func (h *Heap) growTo(from, to uint64) error {
 	h.at("grow.before-allocate")
-	if err := h.shm.Allocate(0, layout.ShmBytes(to)); err != nil {
+	// The shm file grows by allocation only, so what lies below its size is
+	// allocated.
+	have, err := h.shm.Size()
+	if err != nil {
 		return err
+	}
+	if need := layout.ShmBytes(to); need > have {
+		if err := h.shm.Allocate(have, need-have); err != nil {
+			return err
+		}
 	}
 	if err := h.store.Allocate(int64(from)*layout.SlabSize, int64(to-from)*layout.SlabSize); err != nil {
 		return err

@@ -59,11 +59,18 @@ func (m *Mapping) File() *os.File { return m.file }
 // Base returns the address of offset 0. It is valid until Close.
 func (m *Mapping) Base() unsafe.Pointer { return m.base }
 
+// outside panics. It stands apart so that the check before it is inlined.
+//
+//go:noinline
+func (m *Mapping) outside(off, n int64) {
+	panic(fmt.Sprintf("mapping: range %d+%d outside of %d reserved bytes", off, n, m.reserved))
+}
+
 // Bytes returns n bytes from offset off. The range must lie within the
 // reservation; whether the file reaches that far is the caller's to know.
 func (m *Mapping) Bytes(off, n int64) []byte {
 	if off < 0 || n < 0 || off > m.reserved-n {
-		panic(fmt.Sprintf("mapping: range %d+%d outside of %d reserved bytes", off, n, m.reserved))
+		m.outside(off, n)
 	}
 	return unsafe.Slice((*byte)(unsafe.Add(m.base, off)), n)
 }
@@ -72,7 +79,7 @@ func (m *Mapping) Bytes(off, n int64) []byte {
 // reservation.
 func (m *Mapping) At(off, n int64) unsafe.Pointer {
 	if off < 0 || n < 0 || off > m.reserved-n {
-		panic(fmt.Sprintf("mapping: range %d+%d outside of %d reserved bytes", off, n, m.reserved))
+		m.outside(off, n)
 	}
 	return unsafe.Add(m.base, off)
 }

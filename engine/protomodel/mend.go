@@ -41,4 +41,35 @@ const (
 	SyncBeforePage
 	SyncAfterPage
 	PagePair
+	SampleBeforeSync
+	RootSampledFirst
+
+	SyncBeforeRead
+	BootID
+	NonceMatches
+	NonceAnnounced
+	AdoptSeqCheck
+	RewriteUnsynced
+	Poison
+	SeqJump
+	VerifyBirths
+	SettleAnnounced
+
+	DroppedInterval
+	DroppedCoversPins
+	TableAfterBound
+	TableBeforePins
+
+	ValueID
+	HandleBeforeUnpin
+	ShortBeforeHandles
+	HandleAfterWait
+	HandleOlderOnly
+	MarkUnderPin
+	UnlinkedStores
+	UnlinkedKeepsSeq
+	UnlinkedRetiresOwn
+	OneReferrer
+	NamedEntryOnce
+	NamedReadTwice
 )

@@ -40,3 +40,31 @@ func TestCk(t *testing.T){
   runck(t,"ckkillkeep",ckConfig{roots:5,left:[2]uint8{3,0},kills:2,restarts:2,oneScan:true,keep:true}, AnnouncementOutlives, SettleSlot)
   runck(t,"ckkill2",ckConfig{roots:4,left:[2]uint8{1,1},kills:1,restarts:0,oneScan:true}, OwnAnnouncement)
 }
+
+func runm[S comparable](t *testing.T, name string, f func(off Mend) model[S], offs ...Mend){
+  for _, off := range append([]Mend{AllOn}, offs...) {
+	st:=time.Now()
+	o:=explore(f(off),2000000)
+	rep(t,name,off,o,st)
+	if off==AllOn && len(o.Unmet)>0 {t.Log(o.Unmet)}
+  }
+}
+func TestOpen(t *testing.T){
+  runm(t,"sample",sampleScenario,SampleBeforeSync,RootSampledFirst)
+  runm(t,"open", func(off Mend) model[openState]{return openScenario(off,4,openState{cuts:1,kills:2,deletes:1})}, SyncBeforeRead,BootID,NonceAnnounced)
+  runm(t,"opencopy", func(off Mend) model[openState]{return openScenario(off,4,openState{kills:2,copies:1})}, NonceMatches,AdoptSeqCheck)
+  runm(t,"openfail", func(off Mend) model[openState]{return openScenario(off,4,openState{kills:2,fails:1,cuts:1})}, RewriteUnsynced,Poison)
+}
+
+func TestSnap(t *testing.T){
+  runm(t,"resume",resumeScenario,SeqJump,VerifyBirths,SettleAnnounced)
+  runm(t,"snap",snapshotScenario,DroppedInterval,DroppedCoversPins,TableAfterBound,TableBeforePins)
+}
+
+func TestHandle(t *testing.T){
+  runm(t,"handledrain",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:3,writes:2,drains:2},off)},ValueID,HandleBeforeUnpin,ShortBeforeHandles,UnlinkedKeepsSeq,UnlinkedRetiresOwn)
+  runm(t,"handlegc",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:2,writes:0,drains:1,collector:true},off)},HandleAfterWait,HandleOlderOnly)
+  runm(t,"handleunlinked",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:3,writes:2,drains:1,collector:true,onlyUnlink:true},off)},MarkUnderPin,UnlinkedStores,UnlinkedKeepsSeq,UnlinkedRetiresOwn)
+  runm(t,"referrer",referrerScenario,OneReferrer)
+  runm(t,"namedtable",namedScenario,NamedEntryOnce,NamedReadTwice,MarkOlderOnly)
+}

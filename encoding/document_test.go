@@ -1,0 +1,456 @@
+package encoding
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"pongofs/engine/value"
+)
+
+// decode reads text into a document.
+func decode(f Format, text string) (value.Tree, error) {
+	d := &value.Document{}
+	if err := Decode(f, strings.NewReader(text), d); err != nil {
+		return nil, err
+	}
+	return d.Tree()
+}
+
+// mustDecode is decode of text that is good.
+func mustDecode(t testing.TB, f Format, text string) value.Tree {
+	t.Helper()
+	tree, err := decode(f, text)
+	if err != nil {
+		t.Fatalf("%v %.200q: %v", f, text, err)
+	}
+	return tree
+}
+
+// encode writes a document.
+func encode(f Format, tree value.Tree, indent string) (string, Report, error) {
+	var b bytes.Buffer
+	r, err := Encode(f, &b, tree, EncodeOptions{Indent: indent})
+	return b.String(), r, err
+}
+
+// build makes a document.
+func build(t testing.TB, steps func(b value.Builder)) value.Tree {
+	t.Helper()
+	d := &value.Document{}
+	steps(d)
+	tree, err := d.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// buildScalar makes a document of one scalar.
+func buildScalar(v value.Value) value.Tree {
+	d := &value.Document{}
+	d.Scalar(v)
+	tree, _ := d.Tree()
+	return tree
+}
+
+// docGen builds random documents.
+type docGen struct {
+	rnd *rand.Rand
+	// only restricts the kinds of scalars, nil for all.
+	scalars []value.Kind
+	// textKeys makes all keys strings in UTF-8.
+	textKeys bool
+	// plain leaves out what Extended JSON alone can write: collections, links,
+	// strings that are not UTF-8, odd NaNs.
+	plain  bool
+	budget int
+}
+
+var genStrings = []string{
+	"", "a", "hello world", "grüße\n", " lead", "trail ", "line1\nline2\n", "\nx", "a\n\n", "  a\n b", "a\tb", "\t", "\r\n",
+	"\x00", "\x1f", "\x7f", "\u0085", "\u2028", "\ufeff", "😀", "true", "null", "~", "1", "1.5", "0x10", "yes", "<<", "- a",
+	"a: b", "#c", "'", `"`, `\`, "%", "&a", "*a", "!t", "|", ">", "@", "`", "{}", "[]", ",", "?", ":", "=", "a #b", "2001-01-01",
+	"$date", "$numberLong", "$pongo", "$link", "$oid", "$x", "$$", "key/with/slash", ".", "..", "%=i5", "1e400", "-0", "''", `"""`, "'''",
+	"a\n b\n", "x\n\ty\n", "trailing \nspace", ".inf", "1_000", "12:30:45", "0o7", "\u00a0", "a\u0300",
+}
+
+func (g *docGen) string() string {
+	if g.rnd.IntN(4) > 0 {
+		return genStrings[g.rnd.IntN(len(genStrings))]
+	}
+	b := make([]byte, g.rnd.IntN(12))
+	for i := range b {
+		b[i] = byte(g.rnd.IntN(256))
+	}
+	if g.plain {
+		return strings.ToValidUTF8(string(b), "é")
+	}
+	return string(b)
+}
+
+func (g *docGen) scalar() value.Value {
+	kind := value.KindNull + value.Kind(g.rnd.IntN(8))
+	if g.scalars != nil {
+		kind = g.scalars[g.rnd.IntN(len(g.scalars))]
+	}
+	switch kind {
+	case value.KindBool:
+		return value.Bool(g.rnd.IntN(2) == 0)
+	case value.KindInt:
+		return value.Int(int64(g.rnd.Uint64()) >> g.rnd.IntN(64))
+	case value.KindDatetime:
+		if g.plain {
+			return value.DatetimeMicro(g.rnd.Int64N(253402300800e6))
+		}
+		return value.DatetimeMicro(int64(g.rnd.Uint64()) >> g.rnd.IntN(64) / 1000 * 1000)
+	case value.KindUUID:
+		var u uuid.UUID
+		for i := range u {
+			u[i] = byte(g.rnd.IntN(256))
+		}
+		return value.UUID(u)
+	case value.KindFloat:
+		f := math.Float64frombits(g.rnd.Uint64())
+		if g.rnd.IntN(2) == 0 {
+			f = []float64{0, math.Copysign(0, -1), 1, 1e5, 1e21, 1e-7, 0.1, -1.5, math.MaxFloat64, 5e-324}[g.rnd.IntN(10)]
+		}
+		if g.plain && (math.IsNaN(f) || math.IsInf(f, 0)) {
+			f = 1
+		}
+		return value.Float(f)
+	case value.KindBytes:
+		return value.Bytes([]byte(g.string()))
+	case value.KindString:
+		return value.String(g.string())
+	}
+	return value.Null()
+}
+
+// value builds one value.
+func (g *docGen) value(b value.Builder, depth int) {
+	g.budget--
+	kind := value.KindString
+	if depth < 6 && g.budget > 0 {
+		kind += value.Kind(g.rnd.IntN(5))
+	}
+	if g.plain && kind == value.KindCollection {
+		kind = value.KindDict
+	}
+	switch {
+	case kind == value.KindList:
+		b.Begin(kind)
+		for n := g.rnd.IntN(5); n > 0; n-- {
+			g.value(b, depth+1)
+		}
+		b.End()
+	case kind.IsContainer():
+		g.dict(b, kind, depth)
+	case !g.plain && g.rnd.IntN(10) == 0:
+		b.Link(g.string())
+	default:
+		b.Scalar(g.scalar())
+	}
+}
+
+func (g *docGen) dict(b value.Builder, kind value.Kind, depth int) {
+	b.Begin(kind)
+	seen := map[value.Value]bool{}
+	for n := g.rnd.IntN(6); n > 0; n-- {
+		k := value.String(g.string())
+		if !g.textKeys && g.rnd.IntN(4) == 0 {
+			k = g.scalar()
+		}
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		b.Key(k)
+		g.value(b, depth+1)
+	}
+	b.End()
+}
+
+// newDocGen returns a generator for a seed.
+func newDocGen(seed uint64) *docGen {
+	return &docGen{rnd: rand.New(rand.NewPCG(seed, 0)), budget: 60}
+}
+
+func TestFormats(t *testing.T) {
+	for _, f := range Formats() {
+		if got, err := ParseFormat(f.String()); got != f || err != nil {
+			t.Errorf("ParseFormat(%q) = %v, %v", f.String(), got, err)
+		}
+	}
+	if f, err := ParseFormat("yml"); f != FormatYAML || err != nil {
+		t.Errorf("yml: %v, %v", f, err)
+	}
+	if _, err := ParseFormat("xml"); err == nil || !strings.Contains(err.Error(), "extjson, json, jsonl") {
+		t.Errorf("xml: %v", err)
+	}
+	if got := Format(99).String(); got != "format(99)" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := Encode(99, io.Discard, buildScalar(value.Null()), EncodeOptions{}); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("encode in no format: %v", err)
+	}
+	if err := Decode(99, strings.NewReader(""), &value.Document{}); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("decode of no format: %v", err)
+	}
+}
+
+// nest is a document of n lists in one another around a string.
+func nest(t *testing.T, n int) value.Tree {
+	return build(t, func(b value.Builder) {
+		for range n {
+			b.Begin(value.KindList)
+		}
+		b.Scalar(value.String("x"))
+		for range n {
+			b.End()
+		}
+	})
+}
+
+func TestDepth(t *testing.T) {
+	deep, deeper, deepest := nest(t, MaxDepth), nest(t, MaxDepth+1), nest(t, 100_000)
+	for _, f := range []Format{FormatExtJSON, FormatJSON, FormatYAML} {
+		text, _, err := encode(f, deep, "")
+		if err != nil {
+			t.Errorf("%v: %d lists: %v", f, MaxDepth, err)
+			continue
+		}
+		back, err := decode(f, text)
+		if err != nil {
+			t.Errorf("%v: reading %d lists: %v", f, MaxDepth, err)
+		} else if path, equal := value.Equal(deep, back); !equal {
+			t.Errorf("%v: %d lists differ at %.100s", f, MaxDepth, path)
+		}
+		for _, tree := range []value.Tree{deeper, deepest} {
+			if _, _, err := encode(f, tree, ""); !errors.Is(err, ErrTooDeep) {
+				t.Errorf("%v: a deeper tree: %v", f, err)
+			}
+		}
+		for _, n := range []int{MaxDepth + 1, 5000, 100_000, 3_000_000} {
+			for _, open := range []string{"[", `{"a":`, "- "} {
+				if (open == "- ") != (f == FormatYAML) && (open == "- " || n > 10_000) {
+					continue
+				}
+				_, err := decode(f, strings.Repeat(open, n))
+				if !errors.Is(err, ErrTooDeep) && !(f == FormatYAML && errors.Is(err, ErrSyntax)) {
+					t.Errorf("%v: %d times %q: %.300v", f, n, open, err)
+				}
+			}
+		}
+	}
+	for _, open := range []string{"[", "{a=", "a.", "a . ", "'a'.", "[["} {
+		for _, prefix := range []string{"", "a = "} {
+			text := prefix + strings.Repeat(open, 1_000_000)
+			if _, err := decode(FormatTOML, text); !errors.Is(err, ErrTooDeep) {
+				t.Errorf("toml: %.20q…: %.300v", text, err)
+			}
+		}
+	}
+	var collections strings.Builder
+	for range 5000 {
+		collections.WriteString(`{"$pongo":{"collection":{"a":`)
+	}
+	if _, err := decode(FormatExtJSON, collections.String()); !errors.Is(err, ErrTooDeep) {
+		t.Errorf("collections: %v", err)
+	}
+}
+
+// fakeTree is a tree whose parts a test chooses.
+type fakeTree struct {
+	value.Tree
+	kind     value.Kind
+	children func(yield func(value.Value, value.Tree) bool)
+	err      error
+}
+
+func (f *fakeTree) Kind() value.Kind                             { return f.kind }
+func (f *fakeTree) Link() bool                                   { return false }
+func (f *fakeTree) Scalar() (value.Value, error)                 { return value.Value{}, f.err }
+func (f *fakeTree) Children() iter.Seq2[value.Value, value.Tree] { return f.children }
+func (f *fakeTree) Err() error                                   { return f.err }
+
+// listWithNames is a list of 1, a gap, 2, and a name beside them.
+func listWithNames() value.Tree {
+	return &fakeTree{kind: value.KindList, children: func(yield func(value.Value, value.Tree) bool) {
+		_ = yield(value.Int(0), buildScalar(value.Int(1))) &&
+			yield(value.Int(2), buildScalar(value.Int(2))) &&
+			yield(value.String("3~"), buildScalar(value.Int(3)))
+	}}
+}
+
+func TestListGapsAndNames(t *testing.T) {
+	for _, test := range []struct {
+		f    Format
+		want string
+	}{
+		{FormatJSON, "[1,null,2]\n"},
+		{FormatExtJSON, `[{"$numberLong":"1"},null,{"$numberLong":"2"}]` + "\n"},
+		{FormatJSONL, "1\nnull\n2\n"},
+		{FormatYAML, "- 1\n- null\n- 2\n"},
+	} {
+		got, report, err := encode(test.f, listWithNames(), "")
+		if got != test.want || err != nil {
+			t.Errorf("%v: %q, %v, want %q", test.f, got, err, test.want)
+		}
+		want := []Loss{{LossGap, 1, "1"}, {LossName, 1, "3~"}}
+		if fmt.Sprint(report.Losses) != fmt.Sprint(want) {
+			t.Errorf("%v: losses %v, want %v", test.f, report.Losses, want)
+		}
+	}
+	dict := &fakeTree{kind: value.KindDict, children: func(yield func(value.Value, value.Tree) bool) {
+		yield(value.String("l"), listWithNames())
+	}}
+	var doc *DocumentError
+	if _, _, err := encode(FormatTOML, dict, ""); !errors.As(err, &doc) || doc.Path != "l/1" || !errors.Is(err, ErrUnsupported) {
+		t.Errorf("toml: %v", err)
+	}
+}
+
+func TestTreeErrors(t *testing.T) {
+	cause := errors.New("cause")
+	for _, f := range Formats() {
+		for _, kind := range []value.Kind{value.KindList, value.KindDict, value.KindInt} {
+			inner := &fakeTree{kind: kind, err: cause, children: func(func(value.Value, value.Tree) bool) {}}
+			tree := &fakeTree{kind: value.KindDict, children: func(yield func(value.Value, value.Tree) bool) {
+				yield(value.String("a/b"), inner)
+			}}
+			_, _, err := encode(f, tree, "")
+			var doc *DocumentError
+			if !errors.Is(err, cause) || !errors.As(err, &doc) || doc.Path != "a%2Fb" || doc.Offset != -1 {
+				t.Errorf("%v, %v: %v", f, kind, err)
+			}
+		}
+	}
+}
+
+// failingBuilder fails at the n-th call.
+type failingBuilder struct {
+	value.Document
+	n   int
+	err error
+}
+
+func (b *failingBuilder) fail() error {
+	if b.n--; b.n < 0 {
+		return b.err
+	}
+	return nil
+}
+
+func (b *failingBuilder) Scalar(v value.Value) error {
+	return errors.Join(b.fail(), b.Document.Scalar(v))
+}
+func (b *failingBuilder) Link(s string) error      { return errors.Join(b.fail(), b.Document.Link(s)) }
+func (b *failingBuilder) Begin(k value.Kind) error { return errors.Join(b.fail(), b.Document.Begin(k)) }
+func (b *failingBuilder) Key(k value.Value) error  { return errors.Join(b.fail(), b.Document.Key(k)) }
+func (b *failingBuilder) End() error               { return errors.Join(b.fail(), b.Document.End()) }
+
+func TestBuilderErrors(t *testing.T) {
+	cause := errors.New("cause")
+	for f, text := range map[Format]string{
+		FormatJSON:  `{"a":[1,{"b":null}]}`,
+		FormatJSONL: "{\"a\":1}\n[2]\n",
+		FormatExtJSON: `{"a":{"$pongo":{"collection":{"b":{"$link":"l"},"$pongo":{"entries":[[{"$numberInt":"1"},
+			{"$pongo":{"entries":[[null,{"$date":"2024-01-02T03:04:05Z"}]]}}]]}}}},"c":{"$pongo":{"string":""}}}`,
+		FormatYAML: "a: [1, {b: 2}]\nc: &x {d: 1}\ne: {<<: *x}\n",
+		FormatTOML: "a = [1, {b = 2}]\n[[c]]\nd = 1.5\n",
+	} {
+		for n := 0; ; n++ {
+			err := Decode(f, strings.NewReader(text), &failingBuilder{n: n, err: cause})
+			if err == nil {
+				if n < 6 {
+					t.Errorf("%v: only %d calls", f, n)
+				}
+				break
+			}
+			var doc *DocumentError
+			if !errors.Is(err, cause) || !errors.As(err, &doc) {
+				t.Errorf("%v, call %d: %v", f, n, err)
+			}
+		}
+	}
+}
+
+// failingWriter takes n bytes.
+type failingWriter struct {
+	n   int
+	err error
+}
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if w.n -= len(p); w.n < 0 {
+		return 0, w.err
+	}
+	return len(p), nil
+}
+
+func TestWriterErrors(t *testing.T) {
+	cause := errors.New("cause")
+	tree := build(t, func(b value.Builder) {
+		b.Begin(value.KindDict)
+		for i := range 10_000 {
+			b.Key(value.String(fmt.Sprintf("key %d", i)))
+			b.Begin(value.KindList)
+			b.Scalar(value.String("some text"))
+			b.End()
+		}
+		b.End()
+	})
+	for _, f := range Formats() {
+		for _, n := range []int{0, 100_000} {
+			if _, err := Encode(f, &failingWriter{n, cause}, tree, EncodeOptions{}); !errors.Is(err, cause) {
+				t.Errorf("%v: %v", f, err)
+			}
+		}
+	}
+}
+
+func TestReaderErrors(t *testing.T) {
+	cause := errors.New("cause")
+	for _, f := range Formats() {
+		for _, text := range []string{"", `[1`, "[1]\n"} {
+			r := io.MultiReader(strings.NewReader(text), &errorReader{cause})
+			if err := Decode(f, r, &value.Document{}); !errors.Is(err, cause) && !(f == FormatJSONL || f == FormatTOML) {
+				t.Errorf("%v after %q: %v", f, text, err)
+			}
+		}
+	}
+}
+
+type errorReader struct{ err error }
+
+func (r *errorReader) Read([]byte) (int, error) { return 0, r.err }
+
+func TestLossText(t *testing.T) {
+	for k := LossUUID; int(k) < len(lossNames); k++ {
+		if k.String() == "" {
+			t.Errorf("loss %d has no text", k)
+		}
+	}
+	if got := LossKind(99).String(); got != "loss(99)" {
+		t.Errorf("got %q", got)
+	}
+	if got, want := (Loss{LossGap, 3, "a/1"}).String(), "gaps in lists became null: 3, the first at a/1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := (Loss{What: LossUUID, Count: 1}).String(), "uuids became strings: 1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := shortPath(strings.Repeat("é", 200)); len(got) > 204 || !utf8.ValidString(got) {
+		t.Errorf("short path %q", got)
+	}
+}

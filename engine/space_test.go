@@ -1,0 +1,182 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"pongofs/engine"
+	"pongofs/engine/mapping"
+	"pongofs/engine/value"
+	"pongofs/gc"
+)
+
+func collect(s *engine.Store) error {
+	_, err := gc.New(s).Full(context.Background())
+	return err
+}
+
+// TestFullDisk fills a store whose disk is full: writes end in ErrNoSpace, the
+// old values stay, reads and removals go on, and what was removed makes room
+// again.
+func TestFullDisk(t *testing.T) {
+	path := newStorePath(t)
+	var full atomic.Bool
+	s, err := engine.Open(path, engine.Options{
+		Collect: collect,
+		MapHooks: &mapping.Hooks{Allocate: func(off, n int64) error {
+			if full.Load() {
+				return fmt.Errorf("allocate: %w", syscall.ENOSPC)
+			}
+			return nil
+		}},
+	})
+	require.NoError(t, err)
+	full.Store(true)
+	put := func(i int, text string) error {
+		return s.Update(func(tx *engine.Tx) error {
+			_, err := tx.Put(engine.RootID, value.String(fmt.Sprint(i)), value.String(text), engine.PutOptions{})
+			return err
+		})
+	}
+	text := strings.Repeat("x", 3000)
+	for round := range 3 {
+		n := 0
+		for ; ; n++ {
+			if err := put(n, text); err != nil {
+				require.ErrorIs(t, err, engine.ErrNoSpace)
+				break
+			}
+			require.Less(t, n, 10000)
+		}
+		t.Logf("round %d: %d values fit", round, n)
+		require.Greater(t, n, 100, "space was lost")
+		// Many more failing writes change nothing.
+		for range 5 {
+			require.ErrorIs(t, put(0, strings.Repeat("y", 100_000)), engine.ErrNoSpace)
+		}
+		require.NoError(t, s.View(func(tx *engine.Tx) error {
+			for i := range n {
+				e, err := tx.Lookup(engine.RootID, value.String(fmt.Sprint(i)))
+				require.NoError(t, err)
+				v, err := tx.Value(&e)
+				require.NoError(t, err)
+				require.Equal(t, text, v.AsString())
+			}
+			return nil
+		}))
+		for i := range n {
+			require.NoError(t, s.Update(func(tx *engine.Tx) error {
+				return tx.Remove(engine.RootID, value.String(fmt.Sprint(i)))
+			}))
+		}
+	}
+	_, err = s.Internals().Verify()
+	require.NoError(t, err)
+	full.Store(false)
+	for i := range 2000 {
+		require.NoError(t, put(i, text))
+	}
+	requireNoLeak(t, s)
+	require.NoError(t, s.Close())
+}
+
+// TestUpdatesKeepTheFileSmall updates a fixed set of keys many times.
+func TestUpdatesKeepTheFileSmall(t *testing.T) {
+	path := newStorePath(t)
+	s, err := engine.Open(path, engine.Options{})
+	require.NoError(t, err)
+	n := 100_000
+	for i := range n {
+		require.NoError(t, s.Update(func(tx *engine.Tx) error {
+			_, err := tx.Put(engine.RootID, value.String(fmt.Sprint(i%1000)), value.Int(int64(i)), engine.PutOptions{})
+			return err
+		}))
+	}
+	st, err := s.Stats()
+	require.NoError(t, err)
+	require.LessOrEqual(t, st.FileBytes, int64(2*engine.MinChunkSize))
+	requireNoLeak(t, s)
+	require.NoError(t, s.Close())
+}
+
+// TestFailedSyncPoisons: after a failed sync nothing is believed any more
+// until the store has been closed and opened again.
+func TestFailedSyncPoisons(t *testing.T) {
+	path := newStorePath(t)
+	var fail atomic.Bool
+	s, err := engine.Open(path, engine.Options{Commit: -1, MapHooks: &mapping.Hooks{Sync: func() error {
+		if fail.Load() {
+			return syscall.EIO
+		}
+		return nil
+	}}})
+	require.NoError(t, err)
+	put := func(s *engine.Store, v int64) error {
+		return s.Update(func(tx *engine.Tx) error {
+			_, err := tx.Put(engine.RootID, value.String("k"), value.Int(v), engine.PutOptions{})
+			return err
+		})
+	}
+	require.NoError(t, put(s, 1))
+	require.NoError(t, s.Sync(context.Background()))
+	require.NoError(t, put(s, 2))
+	fail.Store(true)
+	require.ErrorIs(t, s.Sync(context.Background()), engine.ErrPoisoned)
+	fail.Store(false)
+	require.ErrorIs(t, s.Sync(context.Background()), engine.ErrPoisoned)
+	require.ErrorIs(t, put(s, 3), engine.ErrPoisoned)
+	require.NoError(t, s.View(func(tx *engine.Tx) error {
+		e, err := tx.Lookup(engine.RootID, value.String("k"))
+		require.NoError(t, err)
+		require.Equal(t, int64(2), e.Scalar.AsInt())
+		return nil
+	}))
+	_, err = engine.Open(path, engine.Options{})
+	require.ErrorIs(t, err, engine.ErrPoisoned)
+	require.True(t, errors.Is(s.Close(), engine.ErrPoisoned))
+
+	s, err = engine.Open(path, engine.Options{})
+	require.NoError(t, err)
+	require.NoError(t, put(s, 4))
+	require.NoError(t, s.Sync(context.Background()))
+	require.NoError(t, s.Close())
+}
+
+// TestLargeValueRewrite writes blocks of one large value again and again, among
+// small entries whose garbage leaves gaps too small for blocks.
+func TestLargeValueRewrite(t *testing.T) {
+	path := newStorePath(t)
+	s, err := engine.Open(path, engine.Options{})
+	require.NoError(t, err)
+	const size = 8 << 20
+	key := value.String("big")
+	require.NoError(t, s.Update(func(tx *engine.Tx) error {
+		_, err := tx.PutImage(engine.RootID, key, value.KindInvalid, make([]byte, size), engine.PutOptions{})
+		return err
+	}))
+	block := []byte(strings.Repeat("0123456789abcdef", 256))
+	for i := range 10_000 {
+		require.NoError(t, s.Update(func(tx *engine.Tx) error {
+			block[0] = byte(i)
+			block[1] = byte(i >> 8)
+			if _, err := tx.WriteImage(engine.RootID, key, int64(i*7919%(size/4096))*4096, block); err != nil {
+				return err
+			}
+			_, err := tx.Put(engine.RootID, value.String(fmt.Sprint(i%997)), value.String(strings.Repeat("s", i%190)), engine.PutOptions{})
+			return err
+		}))
+	}
+	st, err := s.Stats()
+	require.NoError(t, err)
+	t.Logf("file %d MiB, used %d MiB", st.FileBytes>>20, st.UsedBytes>>20)
+	require.LessOrEqual(t, st.FileBytes, int64(4*size))
+	requireNoLeak(t, s)
+	require.NoError(t, s.Close())
+}

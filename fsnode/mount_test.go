@@ -1,0 +1,153 @@
+package fsnode_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pongofs/engine"
+	"pongofs/fsnode"
+)
+
+// A process that touches its own FUSE mount can deadlock, so the mounts of
+// these tests are served by a child: this test binary with serveEnv set.
+const serveEnv = "PONGOFS_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(serveEnv); spec != "" {
+		if err := serve(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// serve mounts the store at the directory that spec names, says so on stdout,
+// and unmounts when stdin ends.
+func serve(spec string) error {
+	fields := strings.Split(spec, "\n")
+	path, dir, flags := fields[0], fields[1], fields[2]
+	level := slog.LevelInfo
+	if strings.Contains(flags, "debug") {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	store, err := engine.Open(path, engine.Options{AnyFS: true})
+	if err != nil {
+		return err
+	}
+	server, err := fsnode.Mount(dir, fsnode.FromEngine(store), fsnode.Options{
+		AllowOther: true,
+		Debug:      strings.Contains(flags, "debug"),
+		ReadOnly:   strings.Contains(flags, "ro"),
+		Strict:     strings.Contains(flags, "strict"),
+		Logger:     log,
+	})
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	fmt.Println("mounted")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	for range 200 {
+		if err = server.Unmount(); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.Join(err, store.Close())
+}
+
+// needFuse skips a test where nothing can be mounted.
+func needFuse(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("no /dev/fuse")
+	}
+}
+
+// newStore makes an empty store and returns its path.
+func newStore(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s.pongo")
+	if err := engine.Create(path, engine.CreateOptions{AnyFS: true}); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// mountStore mounts a store in a child process until the test ends.
+func mountStore(t testing.TB, path, flags string) string {
+	t.Helper()
+	needFuse(t)
+	dir := t.TempDir()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), serveEnv+"="+path+"\n"+dir+"\n"+flags)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("server: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("server does not end; detaching %s", dir)
+			_ = cmd.Process.Kill()
+			<-done
+		}
+		// Nothing stays mounted, whatever happened.
+		_ = syscall.Unmount(dir, syscall.MNT_DETACH)
+	})
+	ready := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(stdout).ReadString('\n')
+		ready <- line
+	}()
+	select {
+	case line := <-ready:
+		if line != "mounted\n" {
+			t.Fatalf("server did not mount: %q", line)
+		}
+	case <-time.After(20 * time.Second):
+		_ = cmd.Process.Kill()
+		t.Fatal("server does not answer")
+	}
+	return dir
+}
+
+// newMount mounts an empty store.
+func newMount(t testing.TB) string {
+	t.Helper()
+	return mountStore(t, newStore(t), "")
+}
