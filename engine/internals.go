@@ -136,3 +136,6 @@ func (in Internals) LeaseAlive(owner uint64) bool {
 	p := in.s.view.Slot(slot)
 	return p.Used.Load() != 0 && epoch.Token(slot, p.Incarnation.Load()) == owner
 }
+
+// SlabBytes is the size in bytes of a slab, the unit in which the file grows.
+const SlabBytes = layout.SlabSize

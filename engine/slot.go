@@ -100,6 +100,7 @@ func (s *Store) cleanDead() {
 			continue
 		}
 		s.cleanSlot(i)
+		s.hdr.Deaths.Add(1)
 		_ = s.store.Unlock(mapping.LockSlots+int64(i), 1)
 	}
 }

@@ -82,7 +82,12 @@ func runMount(ctx context.Context, f mountFlags, config mountConfig, store, dir 
 	if err != nil {
 		return err
 	}
+	stopCollecting := func() {}
+	if !config.store.ReadOnly {
+		stopCollecting = collectInBackground(s, logger)
+	}
 	presence, err := serve(ctx, f, s, config.fs, dir)
+	stopCollecting()
 	if closeErr := s.Close(); err == nil {
 		err = storeError(store, closeErr)
 	}

@@ -53,6 +53,7 @@ func openStore(path string, o engine.Options) (*engine.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Collect = collectFull
 	s, err := engine.Open(abs, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &describedError{fmt.Sprintf("%s: no such store; make it with: pongofs create %s", path, path), err}

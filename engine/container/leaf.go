@@ -52,16 +52,7 @@ func readLeaf(sp Space, ref layout.Ref) (leaf, error) {
 	if err != nil {
 		return leaf{}, err
 	}
-	touch(obj)
 	return openLeaf(ref, obj)
-}
-
-//go:noinline
-func touch(obj []byte) (x byte) {
-	for i := 64; i < len(obj); i += 64 {
-		x |= obj[i]
-	}
-	return x
 }
 
 // end returns where item i ends, in bytes from the first item.

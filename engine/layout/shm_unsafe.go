@@ -104,12 +104,15 @@ type ShmHeader struct {
 	SlotHigh  atomic.Uint64
 	NamedHigh atomic.Uint64
 
+	// Deaths counts the dead processes that were cleaned up after.
+	Deaths atomic.Uint64
+
 	// Counters of the last full collection, for information.
 	GCCount atomic.Uint64
 	GCFreed atomic.Uint64
 	GCNanos atomic.Uint64
 	GCTime  atomic.Uint64
-	_       [80]byte
+	_       [72]byte
 }
 
 // Announcement says that the root of a checkpoint may be on the disk.

@@ -20,6 +20,11 @@ import "fmt"
 // short pin, it reads the handle pin and, if p is older than M, marks from its
 // head; it sweeps.
 //
+// What the handle builds and replaces itself is never in a published root. For
+// other blocks, one that was born at or before M and is retired after it is in
+// M, and marked. For these it is not so, and limbo leaves them to the collector
+// by their birth.
+//
 // What a drain does between reading gcseq and its end counts as under a short
 // pin, for which the collector waits.
 
@@ -31,6 +36,7 @@ const (
 type hpBlock struct {
 	alloc   bool
 	limbo   bool
+	private bool // in limbo, and never in a published root
 	birth   uint8
 	retired uint8
 	part    uint8 // of a head
@@ -118,6 +124,12 @@ func (s *hpState) retire(ref, seq uint8) {
 		return
 	}
 	b.retired, b.limbo = seq, true
+}
+
+// retireOwn retires a block that only the handle has ever reached.
+func (s *hpState) retireOwn(ref uint8) {
+	s.retire(ref, s.cur+1)
+	s.blk[ref].private = true
 }
 
 func (m hpModel) next(s hpState, emit emitFunc[hpState]) {
@@ -218,10 +230,10 @@ func (m hpModel) handle(s hpState, step hpStep) {
 		step(actor, "closes, and retires what only it has reached", func(n *hpState) {
 			b := n.blk[n.h.head]
 			if b.birth > n.h.seq {
-				n.retire(n.h.head, n.cur+1)
+				n.retireOwn(n.h.head)
 			}
 			if p := n.blk[b.part]; p.birth > n.h.seq {
-				n.retire(b.part, n.cur+1)
+				n.retireOwn(b.part)
 			}
 			n.pin.seq, n.pin.head = 0, 0
 			n.h.head, n.h.seq, n.h.pc = 0, 0, hpGone
@@ -261,10 +273,10 @@ func (m hpModel) handle(s hpState, step hpStep) {
 func (m hpModel) retireOld(n *hpState, old uint8, newPart bool) {
 	own := func(ref uint8) bool { return n.blk[ref].birth > n.h.seq || m.off == UnlinkedRetiresOwn }
 	if own(old) {
-		n.retire(old, n.cur+1)
+		n.retireOwn(old)
 	}
 	if part := n.blk[old].part; newPart && own(part) {
-		n.retire(part, n.cur+1)
+		n.retireOwn(part)
 	}
 }
 
@@ -308,13 +320,13 @@ func (m hpModel) drain(s hpState, step hpStep) {
 				b := &n.blk[r]
 				switch {
 				case !b.limbo:
-				case b.retired <= n.d.gc:
-					b.limbo = false // the collector's
+				case b.retired <= n.d.gc, b.private && b.birth <= n.d.gc && m.on(PrivateByBirth):
+					b.limbo, b.private = false, false // the collector's
 				case m.reusable(n, r):
 					if !b.alloc {
 						n.bad = InvOwner
 					}
-					b.alloc, b.limbo = false, false
+					b.alloc, b.limbo, b.private = false, false, false
 				}
 			}
 			n.d.pc, n.d.bound, n.d.gc, n.d.short = 0, 0, 0, 0

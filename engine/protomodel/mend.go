@@ -69,6 +69,7 @@ const (
 	UnlinkedStores
 	UnlinkedKeepsSeq
 	UnlinkedRetiresOwn
+	PrivateByBirth
 	OneReferrer
 	NamedEntryOnce
 	NamedReadTwice
