@@ -39,12 +39,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// roles are further roles of child processes, by their first word.
+var roles = map[string]func(args []string, path string) error{
+	"hooked": runHooked,
+}
+
 // runChild is what a child process does. Role is "writer NAME COUNT": it makes
 // COUNT publishes (0: until killed), each of which adds one to a counter of
 // its own and to the shared one, and stores one new key; it prints the number
 // of each publish that has returned.
 func runChild(role, path string) error {
 	f := strings.Fields(role)
+	if run, ok := roles[f[0]]; ok {
+		return run(f[1:], path)
+	}
 	s, err := engine.Open(path, engine.Options{})
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ PATH=$top/bin:$PATH
 
 # The last tour may still be mounted.
 if grep -qs " $(realpath -m "$dir")/mnt fuse.pongofs " /proc/self/mounts; then
-	pongofs umount "$dir/mnt" || pongofs umount --lazy "$dir/mnt"
+	pongofs umount "$dir/mnt" || pongofs umount --lazy "$dir/mnt" || umount -l "$dir/mnt"
 fi
 # Only what a tour makes is removed: RUN_DIR may be a directory of the user's.
 rm -rf "$dir/stations.pongo" "$dir/stations.pongo-shm" "$dir/backup"
@@ -20,7 +20,6 @@ if [ "${1:-}" = clean ]; then
 	exit 0
 fi
 mkdir -p "$dir/mnt"
-cd "$dir"
 
 say() { printf '\n# %s\n' "$*"; }
 # Shows a command line and runs it.
@@ -31,43 +30,51 @@ show() {
 # The same for one that must fail.
 refused() {
 	printf '$ %s\n' "$1"
-	if bash -c "$1"; then
+	if bash -c "$1" 2>&1; then
 		echo "tour: this should have been refused" >&2
 		exit 1
 	fi
 }
+store=$dir/stations.pongo
+mnt=$dir/mnt
 
-say "A store is one file. Into it go two documents, with their types."
-show "pongofs create stations.pongo"
-show "pongofs import stations.pongo $top/data/ncdc_stations_big.json"
-show "pongofs import stations.pongo $top/data/bank-holidays.json holidays"
+say "A store is one file. Two documents go into it, with their types."
+show "pongofs create $store"
+show "pongofs import $store data/ncdc_stations_big.json"
+show "pongofs import $store data/bank-holidays.json holidays"
+
 say "Mount it: dicts are directories, lists are numbered, values are files."
-show "pongofs mount stations.pongo mnt"
-show "tree -L 2 --filelimit 20 mnt"
-show "ls mnt/results | wc -l"
-show "tree mnt/results/0"
-show "cat mnt/results/0/name"
-say "Values have types. Imported ones are declared, others are guessed."
-show "getfattr --only-values -n user.pongo.type mnt/results/0/elevation; echo"
-show "pongofs ls -l stations.pongo results/0"
+show "pongofs mount $store $mnt"
+show "tree -L 3 --noreport -I results $mnt"
+show "ls $mnt/results | wc -l"
+show "tree $mnt/results/0"
+show "cat $mnt/results/0/name"
+
+say "Values have types: * marks those that somebody declared, as import does."
+show "getfattr --only-values -n user.pongo.type $mnt/results/0/elevation; echo"
+show "pongofs ls -l $store results/0"
+
 say "Edit with the shell, with sed, with anything."
-show "echo 140 > mnt/results/0/elevation; cat mnt/results/0/elevation"
-show "sed -i s/ABBEVILLE/Abbeville/ mnt/results/0/name; cat mnt/results/0/name"
-show "echo 42 > mnt/answer; pongofs type stations.pongo answer"
-show "echo '{\"by\": \"import\"}' | pongofs import stations.pongo - note; ls mnt"
+show "echo 140 > $mnt/results/0/elevation; cat $mnt/results/0/elevation"
+show "sed -i s/ABBEVILLE/Abbeville/ $mnt/results/0/name; cat $mnt/results/0/name"
+show "echo 42 > $mnt/answer; pongofs type $store answer"
+show "echo forty-two > $mnt/answer; pongofs type $store answer"
+
 say "A declared int stays an int: the write fails, the value stays."
-refused "echo hello > mnt/results/0/elevation"
-show "cat mnt/results/0/elevation"
-say "Back it up with rsync, twice: the second run has nothing to do."
-show "rsync -aX --stats mnt/ backup/ | grep -E 'files transferred|total size'"
-show "rsync -aX --stats mnt/ backup/ | grep -E 'files transferred|total size'"
-say "And out again as a document."
-show "pongofs export --format json stations.pongo results/0"
-show "pongofs info stations.pongo"
+refused "echo hello > $mnt/results/0/elevation"
+show "cat $mnt/results/0/elevation"
+
+say "Back it up with rsync. The second run has nothing to do."
+show "rsync -aX --stats $mnt/ $dir/backup/ | grep 'files transferred'"
+show "rsync -aX --stats $mnt/ $dir/backup/ | grep 'files transferred'"
+
+say "Take a piece out as a document, and look at the store itself."
+show "pongofs export --format json $store results/0"
+show "pongofs info $store"
 
 cat <<END
 
-The store is mounted at $dir/mnt: look around. When you have finished:
+The store is mounted at $mnt: look around. When you have finished:
 
-    bin/pongofs umount $dir/mnt
+    bin/pongofs umount $mnt
 END

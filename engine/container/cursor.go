@@ -99,7 +99,7 @@ func (c *Cursor) toEdge(t Tree, last bool) error {
 		if err != nil {
 			return err
 		}
-		s.right = last
+		s.right = bit(last)
 		t = s.down()
 	}
 	return c.enter(t)
@@ -125,7 +125,7 @@ func (c *Cursor) toKey(key []byte) error {
 		s := &c.steps[c.depth]
 		c.depth++
 		s.ref, s.obj, s.count, s.weight = t.Ref, obj, t.Count, t.Weight
-		if s.right = bytes.Compare(key, innerSep(obj)) >= 0; s.right {
+		if s.right = bit(bytes.Compare(key, innerSep(obj)) >= 0); s.right == 1 {
 			t.Ref = layout.Ref(binary.LittleEndian.Uint64(obj[layout.InnerRightOff:]))
 			t.Weight -= lw
 			t.Count -= lc
@@ -193,7 +193,7 @@ func (c *Cursor) SeekRank(n uint64) (bool, error) {
 			return false, err
 		}
 		lc := binary.LittleEndian.Uint64(s.obj[layout.InnerLeftCountOff:])
-		if s.right = pos >= lc; s.right {
+		if s.right = bit(pos >= lc); s.right == 1 {
 			pos -= lc
 		}
 		t = s.down()
@@ -260,7 +260,7 @@ func (c *Cursor) Next() (bool, error) {
 // is already right.
 func (c *Cursor) nextLeaf() (bool, error) {
 	d := c.depth - 1
-	for d >= 0 && c.steps[d].right {
+	for d >= 0 && c.steps[d].right == 1 {
 		d--
 	}
 	if d < 0 {
@@ -268,7 +268,7 @@ func (c *Cursor) nextLeaf() (bool, error) {
 		return false, nil
 	}
 	s := &c.steps[d]
-	s.right = true
+	s.right = 1
 	c.depth = d + 1
 	err := c.toEdge(s.other(), false)
 	return err == nil, err
@@ -287,7 +287,7 @@ func (c *Cursor) Prev() (bool, error) {
 		return true, nil
 	}
 	d := c.depth - 1
-	for d >= 0 && !c.steps[d].right {
+	for d >= 0 && c.steps[d].right == 0 {
 		d--
 	}
 	if d < 0 {
@@ -295,7 +295,7 @@ func (c *Cursor) Prev() (bool, error) {
 		return false, nil
 	}
 	s := &c.steps[d]
-	s.right = false
+	s.right = 0
 	c.depth = d + 1
 	if err := c.toEdge(s.left(), true); err != nil {
 		return false, err

@@ -136,9 +136,13 @@ func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
 		}
 	}
 	// From here up the weights stay: nothing but refs and counts changes.
+	if d < 0 {
+		return child, nil
+	}
+	more := child.Count - c.steps[d].down().Count // wraps when there are fewer
 	for ; d >= 0; d-- {
 		s := &c.steps[d]
-		ref, obj, old := s.ref, s.obj, innerLeft(s.obj).Count
+		ref, obj, left := s.ref, s.obj, innerLeft(s.obj).Count
 		if !ed.Owned(ref) {
 			n := layout.InnerSepOff + len(innerSep(obj))
 			var err error
@@ -148,15 +152,10 @@ func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
 			copy(obj[layout.HeaderSize:n], s.obj[layout.HeaderSize:])
 			ed.Free(s.ref)
 		}
-		if s.right {
-			binary.LittleEndian.PutUint64(obj[layout.InnerRightOff:], uint64(child.Ref))
-			child.Count += old
-		} else {
-			binary.LittleEndian.PutUint64(obj[layout.InnerLeftOff:], uint64(child.Ref))
-			binary.LittleEndian.PutUint64(obj[layout.InnerLeftCountOff:], child.Count)
-			child.Count += s.count - old
-		}
-		child.Ref, child.Weight = ref, s.weight
+		// Without branches: which way it goes cannot be predicted.
+		binary.LittleEndian.PutUint64(obj[layout.InnerLeftOff+8*int(s.right):], uint64(child.Ref))
+		binary.LittleEndian.PutUint64(obj[layout.InnerLeftCountOff:], left+more&(uint64(s.right)-1))
+		child = Tree{Ref: ref, Weight: s.weight, Count: s.count + more}
 	}
 	return child, nil
 }
@@ -169,11 +168,11 @@ func (c *Cursor) rebalance(ed Editor, child Tree, small bool) (Tree, int, error)
 		s := &c.steps[d]
 		left, right := s.left(), s.other()
 		sibling := &left
-		if !s.right {
+		if s.right == 0 {
 			sibling = &right
 		}
 		if child.Weight == 1 && small {
-			t, merged, err := absorb(ed, *sibling, child, s.right)
+			t, merged, err := absorb(ed, *sibling, child, s.right == 1)
 			if err != nil {
 				return Tree{}, d, err
 			}
@@ -187,7 +186,7 @@ func (c *Cursor) rebalance(ed Editor, child Tree, small bool) (Tree, int, error)
 			child = *sibling
 			continue
 		}
-		if s.right {
+		if s.right == 1 {
 			right = child
 		} else {
 			left = child
@@ -226,7 +225,7 @@ func absorbLeaf(ed Editor, t Tree, l *leaf, atEnd bool, depth int) (Tree, bool, 
 	if err != nil {
 		return t, false, err
 	}
-	s.right = atEnd
+	s.right = bit(atEnd)
 	child, merged, err := absorbLeaf(ed, s.down(), l, atEnd, depth-1)
 	if err != nil || !merged {
 		return t, false, err

@@ -17,7 +17,7 @@ type step struct {
 	obj    []byte
 	count  uint64 // totals of the node
 	weight uint32
-	right  bool // the way goes to the right child
+	right  uint8 // 1 when the way goes to the right child, else 0
 }
 
 // openStep checks what the walk down depends on: the weights grow strictly
@@ -71,10 +71,18 @@ func (s *step) other() Tree { return innerRight(s.obj, s.weight, s.count) }
 
 // down returns the child that the way goes to.
 func (s *step) down() Tree {
-	if s.right {
+	if s.right == 1 {
 		return s.other()
 	}
 	return s.left()
+}
+
+// bit returns 1 for true.
+func bit(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // setInner fills in all but the separator.

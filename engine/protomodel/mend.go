@@ -65,11 +65,7 @@ const (
 	ShortBeforeHandles
 	HandleAfterWait
 	HandleOlderOnly
-	MarkUnderPin
-	UnlinkedStores
-	UnlinkedKeepsSeq
-	UnlinkedRetiresOwn
-	PrivateByBirth
+	OrphanInTree
 	OneReferrer
 	NamedEntryOnce
 	NamedReadTwice

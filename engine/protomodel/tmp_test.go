@@ -62,9 +62,9 @@ func TestSnap(t *testing.T){
 }
 
 func TestHandle(t *testing.T){
-  runm(t,"handledrain",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:3,writes:2,drains:2},off)},ValueID,HandleBeforeUnpin,ShortBeforeHandles,UnlinkedKeepsSeq,UnlinkedRetiresOwn)
-  runm(t,"handlegc",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:2,writes:0,drains:1,collector:true},off)},HandleAfterWait,HandleOlderOnly)
-  runm(t,"handleunlinked",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:3,writes:2,drains:1,collector:true,onlyUnlink:true},off)},MarkUnderPin,UnlinkedStores,PrivateByBirth)
+  runm(t,"handledrain",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:3,writes:2,drains:2},off)},ValueID,HandleBeforeUnpin,ShortBeforeHandles)
+  runm(t,"handlegc",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:2,writes:1,drains:1,collector:true},off)},HandleAfterWait,HandleOlderOnly)
+  runm(t,"handleunlinked",func(off Mend) model[hpState]{return handleScenario(hpConfig{edits:3,writes:1,drains:1,collector:true,onlyUnlink:true},off)},OrphanInTree)
   runm(t,"referrer",referrerScenario,OneReferrer)
   runm(t,"namedtable",namedScenario,NamedEntryOnce,NamedReadTwice,MarkOlderOnly)
 }

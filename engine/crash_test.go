@@ -1,0 +1,179 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"pongofs/engine"
+	"pongofs/engine/value"
+	"pongofs/gc"
+)
+
+// crashPoints are the places between the atomic steps of the engine at which
+// Options.Hook is called.
+var crashPoints = []string{
+	"alloc.before-bit", "alloc.after-bit",
+	"free.before-clear", "free.after-clear",
+	"lease.before-swap", "lease.after-swap", "lease.before-drop", "lease.after-drop",
+	"grow.before-allocate", "grow.before-hints", "grow.before-swap", "grow.after-swap",
+	"publish.before-swap", "publish.after-swap", "publish.before-retire",
+	"checkpoint.announced", "checkpoint.data-synced", "checkpoint.written", "checkpoint.synced",
+	"clean.begin", "clean.end",
+	"gc.pinned", "gc.seq-stored", "gc.published", "gc.marked",
+	"sweep.before-free",
+}
+
+// runHooked is a child that works on the store until it comes to a named point
+// for the n-th time, where it sends itself a signal: KILL or STOP. It prints
+// the number of each publish that has returned, and "at" when it is there.
+func runHooked(args []string, path string) error {
+	name, point, sig := args[0], args[1], args[3]
+	nth, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	var hits atomic.Int64
+	var armed atomic.Bool
+	hook := func(at string) {
+		if at != point || !armed.Load() || hits.Add(1) != int64(nth) {
+			return
+		}
+		fmt.Println("at", at)
+		os.Stdout.Sync()
+		if sig == "STOP" {
+			syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			time.Sleep(time.Hour)
+		}
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	armed.Store(true)
+	s, err := engine.Open(path, engine.Options{Commit: -1, Hook: hook})
+	if err != nil {
+		return err
+	}
+	c := gc.New(s)
+	for i := 1; i < 5000; i++ {
+		if err := step(s, name, i); err != nil {
+			return err
+		}
+		fmt.Println(i)
+		if i%16 == 0 {
+			if err := s.Sync(context.Background()); err != nil {
+				return err
+			}
+		}
+		if i%64 == 0 {
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+			_, _ = c.Full(ctx)
+			cancel()
+		}
+		if strings.HasPrefix(point, "grow.") && i%8 == 0 {
+			// Make the file grow.
+			err := s.Update(func(tx *engine.Tx) error {
+				_, err := tx.Put(engine.RootID, value.String(fmt.Sprintf("%s-grow-%d", name, i)),
+					value.Bytes(make([]byte, 400_000)), engine.PutOptions{})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("never came to %s for the %dth time", point, nth)
+}
+
+// TestKillAtEachPoint lets a process die at each of the crash points while
+// another goes on. Afterwards the store is whole, no update that had returned
+// is missing, and one full collection leaves exactly what is reachable.
+func TestKillAtEachPoint(t *testing.T) {
+	path := newStorePath(t)
+	s, err := engine.Open(path, engine.Options{Commit: -1})
+	require.NoError(t, err)
+	n, total := 0, 0
+	// "clean" points need a dead process to clean up after: there is one from
+	// the point before.
+	for _, point := range crashPoints {
+		for _, nth := range []int{1, 3} {
+			if strings.HasPrefix(point, "clean.") && nth > 1 {
+				continue
+			}
+			n++
+			name := fmt.Sprintf("k%d", n)
+			c := startChild(t, path, fmt.Sprintf("hooked %s %s %d KILL", name, point, nth))
+			for running := true; running; {
+				select {
+				case <-c.done:
+					running = false
+				default:
+					total++
+					require.NoError(t, step(s, "self", total))
+				}
+			}
+			_ = c.wait()
+			status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+			require.True(t, ok && status.Signaled(), "%s: the child did not die at the point: %v", point, c.cmd.ProcessState)
+			got := count(t, s, "count-"+name)
+			require.GreaterOrEqual(t, got, c.ack(), "%s: an acknowledged update is missing", point)
+			require.LessOrEqual(t, got, c.ack()+1, point)
+		}
+	}
+	s.Internals().CleanDead()
+	requireNoLeak(t, s)
+	require.Equal(t, total, count(t, s, "count-self"))
+	require.NoError(t, s.Close())
+
+	s, err = engine.Open(path, engine.Options{})
+	require.NoError(t, err)
+	requireNoLeak(t, s)
+	require.NoError(t, s.Close())
+}
+
+// TestStopAtEachPoint stops a process at each of the crash points: nobody else
+// waits for it to go on.
+func TestStopAtEachPoint(t *testing.T) {
+	path := newStorePath(t)
+	s, err := engine.Open(path, engine.Options{Commit: -1})
+	require.NoError(t, err)
+	defer s.Close()
+	total := 0
+	for n, point := range crashPoints {
+		if strings.HasPrefix(point, "clean.") {
+			continue // the gate may be held then: opening waits, with a limit
+		}
+		c := startChild(t, path, fmt.Sprintf("hooked s%d %s 2 STOP", n, point))
+		stopped := func() bool {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+			return err == nil && strings.Contains(string(b), ") T ")
+		}
+		deadline := time.Now().Add(20 * time.Second)
+		for !stopped() {
+			require.True(t, time.Now().Before(deadline), "%s: the child did not get there", point)
+			time.Sleep(time.Millisecond)
+		}
+		// All kinds of work go on: publishes, reads, growth, checkpoints.
+		for range 200 {
+			total++
+			require.NoError(t, step(s, "self", total))
+		}
+		require.NoError(t, s.Update(func(tx *engine.Tx) error {
+			_, err := tx.Put(engine.RootID, value.String("large"), value.Bytes(make([]byte, 1<<20+n)), engine.PutOptions{})
+			return err
+		}))
+		require.NoError(t, s.Sync(context.Background()), point)
+		require.Equal(t, total, count(t, s, "count-self"))
+		require.NoError(t, c.cmd.Process.Kill())
+		_ = c.wait()
+		s.Internals().CleanDead()
+	}
+	requireNoLeak(t, s)
+}
