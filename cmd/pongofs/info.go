@@ -67,7 +67,8 @@ func runInfo(o infoOptions, out io.Writer, store string) error {
 		info := infoJSON{
 			stats.UUID, store, stats.Entries, stats.Seq, stats.DurableSeq,
 			stats.FileBytes, stats.UsedBytes, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
-			stats.Processes, stats.Pins, stats.NamedPins, []mountJSON{},
+			stats.Processes, stats.Pins, stats.NamedPins,
+			[]mountJSON{},
 		}
 		for _, m := range mounts {
 			info.Mounts = append(info.Mounts, mountJSON{m.dir, m.readOnly()})

@@ -129,11 +129,10 @@ func benchTree(tb testing.TB, perEdit int) (*arena, Tree, [][]byte) {
 		keys[i] = benchKey(i)
 	}
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
-	image := []byte("fifteen bytes.\nx")[:16]
 	var t Tree
 	var err error
 	for i, key := range keys {
-		it := plainItem(i+16, key, image)
+		it := plainItem(i+16, key, benchImage)
 		if t, _, err = Put(a, t, &it); err != nil {
 			tb.Fatal(err)
 		}
@@ -191,8 +190,10 @@ func benchEdits(b *testing.B, perEdit int, op func(a *arena, t *Tree, i int, key
 	b.ReportMetric(float64(a.allocs)/float64(i), "objects/op")
 }
 
+var benchImage = []byte("fifteen bytes..\n")
+
 func benchPut(a *arena, t *Tree, i int, key []byte) (err error) {
-	it := plainItem(i+1_000_000, key, []byte("fifteen bytes.\ny"))
+	it := plainItem(i+1_000_000, key, benchImage)
 	*t, _, err = Put(a, *t, &it)
 	return err
 }
@@ -224,8 +225,7 @@ func BenchmarkLoad(b *testing.B) {
 					keys[i] = benchKey(i)
 				}
 			}
-			image := []byte("fifteen bytes.\nx")[:16]
-			b.ReportAllocs()
+					b.ReportAllocs()
 			var a *arena
 			var t Tree
 			var err error
@@ -236,7 +236,7 @@ func BenchmarkLoad(b *testing.B) {
 					a, t = newArena(64<<20), Tree{}
 					b.StartTimer()
 				}
-				it := plainItem(i%benchEntries, keys[i%benchEntries], image)
+				it := plainItem(i%benchEntries, keys[i%benchEntries], benchImage)
 				if t, _, err = Put(a, t, &it); err != nil {
 					b.Fatal(err)
 				}
@@ -269,7 +269,7 @@ func BenchmarkListGet(b *testing.B) {
 	var t Tree
 	var err error
 	for i := range benchEntries {
-		it := plainItem(i+16, nil, []byte("fifteen bytes.\nx"))
+		it := plainItem(i+16, nil, benchImage)
 		if t, _, err = ListSet(a, t, uint64(i), &it); err != nil {
 			b.Fatal(err)
 		}

@@ -108,34 +108,35 @@ func (c *Cursor) toEdge(t Tree, last bool) error {
 // toKey enters the leaf that key belongs to. It is the way of every keyed edit,
 // so it does what push does without the call.
 func (c *Cursor) toKey(key []byte) error {
-	t := c.t
+	t, depth, pos := c.t, 0, uint64(0)
 	for t.Weight > 1 {
-		if c.depth == maxDepth {
-			return corruptDepth(t.Ref)
-		}
 		obj, err := c.sp.Object(t.Ref, layout.KindInner)
 		if err != nil {
 			return err
+		}
+		if depth == maxDepth || len(obj) < layout.InnerSepOff {
+			return corruptDepth(t.Ref)
 		}
 		lw := binary.LittleEndian.Uint32(obj[layout.InnerLeftWeightOff:])
 		lc := binary.LittleEndian.Uint64(obj[layout.InnerLeftCountOff:])
 		if lw == 0 || lw >= t.Weight || lc > t.Count {
 			return corruptInner(t, lw, lc)
 		}
-		s := &c.steps[c.depth]
-		c.depth++
+		s := &c.steps[depth]
+		depth++
 		s.ref, s.obj, s.count, s.weight = t.Ref, obj, t.Count, t.Weight
 		if s.right = bit(bytes.Compare(key, innerSep(obj)) >= 0); s.right == 1 {
 			t.Ref = layout.Ref(binary.LittleEndian.Uint64(obj[layout.InnerRightOff:]))
 			t.Weight -= lw
 			t.Count -= lc
-			c.pos += lc
+			pos += lc
 		} else {
 			t.Ref = layout.Ref(binary.LittleEndian.Uint64(obj[layout.InnerLeftOff:]))
 			t.Weight = lw
 			t.Count = lc
 		}
 	}
+	c.depth, c.pos = depth, pos
 	return c.enter(t)
 }
 

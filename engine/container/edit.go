@@ -140,17 +140,17 @@ func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
 		return child, nil
 	}
 	more := child.Count - c.steps[d].down().Count // wraps when there are fewer
+	// What an edit owns it has put into a node of its own: where the root is not
+	// owned, nothing is.
+	fresh := !ed.Owned(c.steps[0].ref)
 	for ; d >= 0; d-- {
 		s := &c.steps[d]
 		ref, obj, left := s.ref, s.obj, innerLeft(s.obj).Count
-		if !ed.Owned(ref) {
-			n := layout.InnerSepOff + len(innerSep(obj))
+		if fresh || !ed.Owned(ref) {
 			var err error
-			if ref, obj, err = ed.Alloc(layout.KindInner, n); err != nil {
+			if ref, obj, err = copyInner(ed, ref, obj); err != nil {
 				return Tree{}, err
 			}
-			copy(obj[layout.HeaderSize:n], s.obj[layout.HeaderSize:])
-			ed.Free(s.ref)
 		}
 		// Without branches: which way it goes cannot be predicted.
 		binary.LittleEndian.PutUint64(obj[layout.InnerLeftOff+8*int(s.right):], uint64(child.Ref))

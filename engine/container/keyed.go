@@ -16,13 +16,13 @@ func findLeaf(sp Space, t Tree, key []byte) (Tree, uint64, error) {
 		if err != nil {
 			return Tree{}, 0, err
 		}
+		if depth == maxDepth || len(obj) < layout.InnerSepOff {
+			return Tree{}, 0, corruptDepth(t.Ref)
+		}
 		lw := binary.LittleEndian.Uint32(obj[layout.InnerLeftWeightOff:])
 		lc := binary.LittleEndian.Uint64(obj[layout.InnerLeftCountOff:])
 		if lw == 0 || lw >= t.Weight || lc > t.Count {
 			return Tree{}, 0, corruptInner(t, lw, lc)
-		}
-		if depth == maxDepth {
-			return Tree{}, 0, corruptDepth(t.Ref)
 		}
 		if bytes.Compare(key, innerSep(obj)) < 0 {
 			t = Tree{layout.Ref(binary.LittleEndian.Uint64(obj[layout.InnerLeftOff:])), lw, lc}
