@@ -145,6 +145,10 @@ func powerCuts(t *testing.T, n, broken int, work func(s *engine.Store, d *disk, 
 	d := &disk{path: path, broken: broken}
 	var hookMu sync.Mutex
 	cuts := 0
+	limit := 20
+	if broken != 0 {
+		limit = 1 // one is enough to show that the tester sees it
+	}
 	dir := t.TempDir()
 	// Cuts happen at the points between the steps, checkpoints' above all.
 	hook := func(point string) {
@@ -171,7 +175,7 @@ func powerCuts(t *testing.T, n, broken int, work func(s *engine.Store, d *disk, 
 	d.mu.Lock()
 	d.syncs = 0
 	d.mu.Unlock()
-	for i := 1; cuts < n && len(failures) < 20; i++ {
+	for i := 1; cuts < n && len(failures) < limit; i++ {
 		if err := work(s, d, i); err != nil {
 			failures = append(failures, err)
 			break

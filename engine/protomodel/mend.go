@@ -69,4 +69,18 @@ const (
 	OneReferrer
 	NamedEntryOnce
 	NamedReadTwice
+
+	LeaseCount
+	CleanerHoldsLock
+	CleanBeforeClaim
+	LeaseIncarnation
+	PunchClaimed
+	ClaimIsFinal
+	TruncateInGate
+	TruncateAlone
+	CheckpointBeforeCut
+	GrowWritesNothing
+	SessionNonce
+	LookAgain
+	ReplaceByRename
 )

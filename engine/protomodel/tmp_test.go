@@ -68,3 +68,13 @@ func TestHandle(t *testing.T){
   runm(t,"referrer",referrerScenario,OneReferrer)
   runm(t,"namedtable",namedScenario,NamedEntryOnce,NamedReadTwice,MarkOlderOnly)
 }
+
+func TestSpace(t *testing.T){
+  runm(t,"sweep",sweepScenario,LeaseCount)
+  runm(t,"slots",slotScenario,CleanerHoldsLock,CleanBeforeClaim,LeaseIncarnation)
+  runm(t,"punch",func(off Mend) model[spaceState]{return spaceScenario(spaceConfig{punch:true},off)},PunchClaimed,ClaimIsFinal)
+  runm(t,"cut",func(off Mend) model[spaceState]{return spaceScenario(spaceConfig{cut:true},off)},TruncateInGate,TruncateAlone,CheckpointBeforeCut)
+  runm(t,"grow",func(off Mend) model[spaceState]{return spaceScenario(spaceConfig{grow:true},off)},GrowWritesNothing)
+  runm(t,"gate",func(off Mend) model[gateState]{return gateScenario(false,1,0,off)},LookAgain,ReplaceByRename)
+  runm(t,"gatelink",func(off Mend) model[gateState]{return gateScenario(true,0,1,off)},SessionNonce)
+}
