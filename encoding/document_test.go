@@ -72,8 +72,11 @@ type docGen struct {
 	textKeys bool
 	// plain leaves out what Extended JSON alone can write: collections, links,
 	// strings that are not UTF-8, odd NaNs.
-	plain  bool
-	budget int
+	plain bool
+	// noEmptyKey leaves out the empty keys that the TOML library cannot read.
+	noEmptyKey bool
+	inList     int
+	budget     int
 }
 
 var genStrings = []string{
@@ -149,9 +152,11 @@ func (g *docGen) value(b value.Builder, depth int) {
 	switch {
 	case kind == value.KindList:
 		b.Begin(kind)
+		g.inList++
 		for n := g.rnd.IntN(5); n > 0; n-- {
 			g.value(b, depth+1)
 		}
+		g.inList--
 		b.End()
 	case kind.IsContainer():
 		g.dict(b, kind, depth)
@@ -170,11 +175,15 @@ func (g *docGen) dict(b value.Builder, kind value.Kind, depth int) {
 		if !g.textKeys && g.rnd.IntN(4) == 0 {
 			k = g.scalar()
 		}
-		if seen[k] {
+		if seen[k] || g.noEmptyKey && g.inList > 0 && k == value.String("") {
 			continue
 		}
 		seen[k] = true
 		b.Key(k)
+		if g.noEmptyKey && k == value.String("") {
+			b.Scalar(g.scalar())
+			continue
+		}
 		g.value(b, depth+1)
 	}
 	b.End()

@@ -31,9 +31,9 @@ import (
 //	entries that cannot be members    "$pongo":{"entries":[[key,value],…]}
 //
 // A key is a member's name if it is a string in UTF-8, is not "$pongo", and,
-// as the first key of a dict, is not one by which a reader knows a value, such
-// as "$date". From the first key that is not, the rest of the dict or
-// collection follows as pairs in a last member "$pongo".
+// as the first key, is not one by which a reader knows a value, such as
+// "$date". From the first key that is not, the rest of the dict or collection
+// follows as pairs in a last member "$pongo".
 //
 // Read are also plain numbers (as in JSON), {"$numberInt":"42"},
 // {"$uuid":"…"}, and {"$date":…} with an RFC 3339 string or a number of
@@ -130,8 +130,7 @@ func (e *jsonEncoder) extended(t value.Tree) error {
 
 // extendedMembers writes the object of a dict or collection.
 func (e *jsonEncoder) extendedMembers(t value.Tree) error {
-	first := t.Kind() == value.KindDict // a wrapper's word may mislead
-	pairs := false
+	first, pairs := true, false
 	e.open('{')
 	err := e.members(t, func(k value.Value, c value.Tree) error {
 		if !pairs && !isMemberName(k, first) {
@@ -191,7 +190,7 @@ func (e *jsonEncoder) pair(k value.Value, c value.Tree) error {
 }
 
 // isMemberName reports whether a key can be the name of a member. first says
-// that it is the first of a dict.
+// that it would be the first.
 func isMemberName(k value.Value, first bool) bool {
 	s := k.AsString()
 	if k.Kind() != value.KindString || s == wordPongo || !utf8.ValidString(s) {

@@ -1,7 +1,6 @@
 package encoding
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -105,7 +104,7 @@ func TestExtendedContainers(t *testing.T) {
 		{dict(value.KindDict, str("#"), str("x"), str("$date"), str("x")), `{"#":"x","$date":"x"}`},
 		{dict(value.KindDict, str("$date"), str("x"), str("a"), str("y")), `{"$pongo":{"entries":[["$date","x"],["a","y"]]}}`},
 		{dict(value.KindDict, str("$oid"), str("x")), `{"$pongo":{"entries":[["$oid","x"]]}}`},
-		{dict(value.KindCollection, str("$date"), str("x")), `{"$pongo":{"collection":{"$date":"x"}}}`},
+		{dict(value.KindCollection, str("$date"), str("x")), `{"$pongo":{"collection":{"$pongo":{"entries":[["$date","x"]]}}}}`},
 		{dict(value.KindDict, str("$pongo"), str("x")), `{"$pongo":{"entries":[["$pongo","x"]]}}`},
 		{dict(value.KindCollection, str("$pongo"), str("x")), `{"$pongo":{"collection":{"$pongo":{"entries":[["$pongo","x"]]}}}}`},
 		{dict(value.KindDict, str("#"), str("x"), str("$pongo"), str("y"), str("z"), str("z")), `{"#":"x","$pongo":{"entries":[["$pongo","y"],["z","z"]]}}`},
@@ -180,7 +179,7 @@ func TestExtendedErrors(t *testing.T) {
 		{`{"$pongo":{"entries":[["a",1],["a",2]]}}`, ErrSyntax, "", "duplicate"},
 		{`{"a":1,"$pongo":{"entries":[["a",2]]}}`, ErrSyntax, "", "duplicate"},
 		{`{"a":1,"$pongo":{"entries":[]},"b":2}`, ErrSyntax, "", "nothing behind $pongo"},
-		{`{"a":1,"$pongo":{"string":""}}`, ErrSyntax, "", `only "string"`},
+		{`{"a":1,"$pongo":{"string":""}}`, ErrSyntax, "", `no "string"`},
 		{`{"a":1,"$pongo":{"entries":[],"x":1}}`, ErrSyntax, "", ""},
 		{`{"$numberLong":`, ErrSyntax, "", "too early"},
 		{`{"$pongo":{"entries":[[`, ErrSyntax, "", "too early"},
@@ -298,14 +297,10 @@ func TestBSONTakesOurForms(t *testing.T) {
 		}
 		var raw bson.Raw
 		if err := bson.UnmarshalExtJSON([]byte(text), true, &raw); err != nil {
-			// Its strings are Go's, its base64 is checked, its keys hold no NUL.
 			if strings.Contains(text, `\u0000`) {
-				continue
+				continue // BSON has no keys with NUL
 			}
-			t.Errorf("seed %d: mongo-driver refuses %s: %v", seed, text, err)
+			t.Errorf("seed %d: mongo-driver refuses %.500s: %v", seed, text, err)
 		}
-	}
-	if _, err := base64.StdEncoding.DecodeString("/w=="); err != nil {
-		t.Fatal(err)
 	}
 }

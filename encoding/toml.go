@@ -1,6 +1,7 @@
 package encoding
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"maps"
@@ -110,8 +111,8 @@ func decodeTOML(r io.Reader, b value.Builder) error {
 	if err != nil {
 		return err
 	}
-	if line := tomlTooDeep(data); line > 0 {
-		return d.fail(line, ErrTooDeep, reasonTooDeep)
+	if err := d.scanTOML(data); err != nil {
+		return err
 	}
 	var table map[string]any
 	if err := toml.Unmarshal(data, &table); err != nil {
@@ -127,11 +128,12 @@ func decodeTOML(r io.Reader, b value.Builder) error {
 	return d.tomlValue(table)
 }
 
-// tomlTooDeep returns the line in which tables or arrays nest so deeply that
-// the library, which calls itself for each, should not see them; 0 for none.
-// It sees as much of the grammar as strings and comments need.
-func tomlTooDeep(data []byte) int {
-	line, depth, dots := 1, 0, 0
+// scanTOML finds what the library must not see: tables or arrays that nest so
+// deeply that it would run out of stack, since it calls itself for each, and
+// empty keys where it drops values around them (BurntSushi/toml pull request
+// 492). It knows as much of the grammar as this needs.
+func (d *memoryDecoder) scanTOML(data []byte) error {
+	line, depth, braces, dots := 1, 0, 0, 0
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; c {
 		case '\n':
@@ -145,22 +147,44 @@ func tomlTooDeep(data []byte) int {
 			n, lines := tomlStringLen(data[i:])
 			i += n - 1
 			line += lines
+			if n == 2 && isMisreadKey(data[i+1:], braces > 0) {
+				return d.fail(line, ErrUnsupported, "an empty key here is more than the TOML library can read")
+			}
 		case '[', '{':
 			depth++
 			dots = 0
+			if c == '{' {
+				braces++
+			}
 		case ']', '}':
 			depth = max(depth-1, 0)
 			dots = 0
+			if c == '}' {
+				braces = max(braces-1, 0)
+			}
 		case '=', ',':
 			dots = 0
 		case '.':
 			dots++
 		}
 		if depth > MaxDepth || dots > MaxDepth {
-			return line
+			return d.fail(line, ErrTooDeep, reasonTooDeep)
 		}
 	}
-	return 0
+	return nil
+}
+
+// isMisreadKey reports whether the empty string before rest is a key that the
+// library misreads: one in an inline table or with more parts, or whose value
+// is an array or an inline table.
+func isMisreadKey(rest []byte, inline bool) bool {
+	const blanks = " \t"
+	rest = bytes.TrimLeft(rest, blanks)
+	if len(rest) == 0 || rest[0] != '=' {
+		return len(rest) > 0 && rest[0] == '.'
+	}
+	rest = bytes.TrimLeft(rest[1:], blanks)
+	return inline || len(rest) > 0 && (rest[0] == '[' || rest[0] == '{')
 }
 
 // tomlStringLen returns the length of the string that data begins with and

@@ -18,17 +18,17 @@ d = [inf, -inf, 1e5]
 e = "grüße\n"
 f = 2024-01-02T04:04:05.000006+01:00
 g = [2024-01-02T03:04:05.5, 2024-01-02, 03:04:05]
-"" = {x.y = true}
+"" = 5
 [h]
-i = [[1, "two"], {z = 3}]
+i = [[1, "two"], {z = ""}]
 [[j]]
 k = 1
 [[j]]
 `
-	const want = `{"":{"x":{"y":true}},"a":1,"b":[31,1000,0],"c":1.0,
+	const want = `{"":5,"a":1,"b":[31,1000,0],"c":1.0,
 		"d":[{"$numberDouble":"Infinity"},{"$numberDouble":"-Infinity"},100000.0],"e":"grüße\n",
 		"f":{"$date":"2024-01-02T03:04:05.000006Z"},"g":["2024-01-02T03:04:05.5","2024-01-02","03:04:05"],
-		"h":{"i":[[1,"two"],{"z":3}]},"j":[{"k":1},{}]}`
+		"h":{"i":[[1,"two"],{"z":""}]},"j":[{"k":1},{}]}`
 	got := mustDecode(t, FormatTOML, text)
 	if path, equal := value.Equal(got, mustDecode(t, FormatExtJSON, want)); !equal {
 		text, _, _ := encode(FormatExtJSON, got, " ")
@@ -49,9 +49,15 @@ func TestTOMLErrors(t *testing.T) {
 		{"a = \n", ErrSyntax, 1},
 		{"a = 99999999999999999999\n", ErrSyntax, 1},
 		{"a = 1e400\n", ErrSyntax, 1},
-		{"a = [1\n", ErrSyntax, 2},
+		{"a = [1\n", ErrSyntax, 1},
 		{"a = \"\xff\"\n", ErrSyntax, 1},
 		{"\n\nx\n", ErrSyntax, 3},
+		{"a = 1\nb = [{'' = 1}]\n", ErrUnsupported, 2},
+		{"b = {a.\"\" = 1}\n", ErrUnsupported, 1},
+		{"'' = [1]\n", ErrUnsupported, 1},
+		{"''= {}\n", ErrUnsupported, 1},
+		{"''.a = 1\n", ErrUnsupported, 1},
+		{"b = {\"\"\t.a = 1}\n", ErrUnsupported, 1},
 		{strings.Repeat("#", MaxMemoryBytes+1), ErrRange, 0},
 	}
 	for _, test := range tests {

@@ -60,8 +60,8 @@ func TestYAMLErrors(t *testing.T) {
 		part string
 	}{
 		{"a: 1\na: 2\n", ErrSyntax, 2, "a", "duplicate"},
-		{"a: [1\n", ErrSyntax, 2, "", ""},
-		{"a: b: c\n", ErrSyntax, 1, "", ""},
+		{"a: [1\n", ErrSyntax, 1, "", ""},
+		{"x: 1\na: b: c\n", ErrSyntax, 2, "", ""},
 		{"--- 1\n--- 2\n", ErrSyntax, 2, "", "second document"},
 		{"a:\n  - !foo x\n", ErrUnsupported, 2, "a/0", "!foo"},
 		{"!!set {a, b}\n", ErrUnsupported, 1, "", "!!set"},
@@ -73,7 +73,7 @@ func TestYAMLErrors(t *testing.T) {
 		{"a: 1e-400\n", ErrRange, 1, "a", "too small"},
 		{"a: !!int 1.5\n", ErrRange, 1, "a", "not an int"},
 		{"a: !!binary '?'\n", ErrSyntax, 1, "a", "base64"},
-		{"a: &x [*x]\n", ErrSyntax, 1, "a/0", "itself"},
+		{"a: &x [*x]\n", ErrSyntax, 1, "a/0/0", "itself"},
 		{"a: &x {<<: *x}\n", ErrSyntax, 1, "", "itself"},
 		{"<<: 5\n", ErrSyntax, 1, "", "<<"},
 		{"<<: [[{a: 1}]]\n", ErrSyntax, 1, "", "<<"},
@@ -193,7 +193,7 @@ func checkMemoryFormats(t *testing.T, seed uint64) {
 	g.scalars = []value.Kind{value.KindNull, value.KindBool, value.KindInt, value.KindFloat, value.KindDatetime, value.KindBytes, value.KindString}
 	checkMemoryFormat(t, FormatYAML, g, seed)
 	g = newDocGen(seed)
-	g.plain, g.textKeys = true, true
+	g.plain, g.textKeys, g.noEmptyKey = true, true, true
 	g.scalars = []value.Kind{value.KindBool, value.KindInt, value.KindFloat, value.KindDatetime, value.KindString}
 	checkMemoryFormat(t, FormatTOML, g, seed)
 }

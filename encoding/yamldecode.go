@@ -16,7 +16,7 @@ import (
 
 // maxYAMLCopies is how many values aliases and merges may repeat in all, so
 // that a small document cannot stand for a huge one.
-const maxYAMLCopies = 1 << 20
+const maxYAMLCopies = 1 << 18
 
 // decodeYAML reads one YAML document.
 //
@@ -66,10 +66,8 @@ func (d *yamlDecoder) syntax(err error) error {
 
 // node feeds one node to the builder.
 func (d *yamlDecoder) node(n *yaml.Node) error {
-	if len(d.aliases) > 0 {
-		if d.copies++; d.copies > maxYAMLCopies {
-			return d.fail(n.Line, ErrRange, "aliases repeat more than a million values")
-		}
+	if err := d.count(n); err != nil {
+		return err
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
@@ -94,6 +92,17 @@ func (d *yamlDecoder) node(n *yaml.Node) error {
 		return err
 	}
 	return d.built(n.Line, d.b.Scalar(v))
+}
+
+// count counts the values and maps that come from an alias.
+func (d *yamlDecoder) count(n *yaml.Node) error {
+	if len(d.aliases) == 0 {
+		return nil
+	}
+	if d.copies++; d.copies > maxYAMLCopies {
+		return d.fail(n.Line, ErrRange, fmt.Sprintf("aliases repeat more than %d values", maxYAMLCopies))
+	}
+	return nil
 }
 
 // enter begins to copy the node that an alias stands for.
@@ -183,6 +192,9 @@ func isMergeKey(key *yaml.Node) bool {
 
 // merge feeds the members of a map, or of each map in a sequence.
 func (d *yamlDecoder) merge(n *yaml.Node, seen map[value.Value]struct{}, sequence bool) error {
+	if err := d.count(n); err != nil {
+		return err
+	}
 	if n.Kind == yaml.AliasNode {
 		if err := d.enter(n); err != nil {
 			return err

@@ -39,14 +39,20 @@ func (tx *Tx) InsertAt(list ID, i int64, v value.Value, o PutOptions) (e Entry, 
 	if i == n {
 		return tx.Put(list, value.Int(i), v, o)
 	}
-	// Make room with a gap, then put.
-	gap := container.Item{Kind: container.KindGap, Size: 1}
-	t, err := container.ListInsert(&tx.ed, c.rec.Body, uint64(i), &gap)
+	if !v.Kind().IsScalar() {
+		return e, fmt.Errorf("value %v: %w", v, ErrKind)
+	}
+	// Make room with a null, then put.
+	it := tx.newItem(value.KindNull, o.New)
+	t, err := container.ListInsert(&tx.ed, c.rec.Body, uint64(i), &it)
 	if err != nil {
 		return e, tx.fail(err)
 	}
 	c.rec.Body = t
+	c.rec.Elements++
+	tx.count(c, +1)
 	tx.touch(c)
+	o.Exclusive = false
 	e, err = tx.Put(list, value.Int(i), v, o)
 	return e, tx.fail(err)
 }

@@ -151,7 +151,7 @@ func (tx *Tx) written(it *container.Item, appended bool) {
 	t := max(tx.time(), it.Wtime+1)
 	it.Mtime, it.Wtime, it.Ctime = t, t, t
 	if !appended {
-		it.Inc = t
+		it.Inc = max(t, it.Inc+1) // a write that kept the mtime may have used t
 	}
 }
 

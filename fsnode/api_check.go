@@ -18,4 +18,11 @@ var (
 	_ virtualDir  = controlDir{}
 	_ virtualFile = controlFile{}
 	_ openFile    = fixedFile(nil)
+
+	_ virtualFile    = sidecar{}
+	_ virtualSetter  = sidecar{}
+	_ virtualRemover = sidecar{}
+	_ virtualCreator = sidecar{}
+	_ virtualTarget  = sidecar{}
+	_ openFile       = (*sideFile)(nil)
 )

@@ -117,6 +117,7 @@ func (fs *fileSystem) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, 
 // openCreated makes a handle on a file that has just been made and is empty.
 func (fs *fileSystem) openCreated(n *node, e *engine.Entry, in *fuse.CreateIn, out *fuse.CreateOut) {
 	h := newFileHandle(n, in.Flags&^syscall.O_TRUNC, in.Pid)
+	h.changed = true
 	if h.readable {
 		h.ver = version{seq: 1, inc: e.Incarnation}
 	}

@@ -30,6 +30,8 @@ type dirHandle struct {
 	keys []byte   // encoded keys, one behind the other
 	ends []uint32 // where they end
 	side bool     // a listed entry has something to say in the sidecar
+	wait bool     // the sidecar has lines that wait for their files
+	kind value.Kind
 }
 
 // key returns the key of name i.
@@ -194,7 +196,16 @@ func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []list
 		page, end = page[:0], true
 		seq := tx.Seq()
 		rest := size
-		return tx.Scan(dir.ID, after, plus, func(e engine.Entry) bool {
+		d.kind = dir.Kind
+		if dir.HasXattr {
+			info, err := readSideInfo(tx, dir)
+			if err != nil {
+				return err
+			}
+			d.wait = info.pending
+		}
+		var failed error
+		err := tx.Scan(dir.ID, after, plus, func(e engine.Entry) bool {
 			name, truncated := nameOf(dir.Kind, e.Key)
 			rest -= direntBytes + len(name)
 			if plus {
@@ -204,10 +215,18 @@ func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []list
 				end = false
 				return false
 			}
-			d.side = d.side || truncated || e.Declared && !e.IsContainer()
+			if d.side = d.side || truncated; !d.side {
+				shows, err := showsType(tx, &e)
+				if err != nil {
+					failed = err
+					return false
+				}
+				d.side = !shows
+			}
 			page = append(page, listed{entry: e, seq: seq, name: name})
 			return true
 		})
+		return errors.Join(err, failed)
 	})
 	if err != nil {
 		return nil, false, err

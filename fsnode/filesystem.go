@@ -22,6 +22,7 @@ type fileSystem struct {
 	files   handleTable[*fileHandle]
 	dirs    handleTable[*dirHandle]
 	refused refusals
+	sides   sideStates
 	control controlDir
 }
 

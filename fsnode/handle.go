@@ -72,6 +72,9 @@ type fileHandle struct {
 	// refused says that a write through the handle was refused, so that its
 	// release need not say it again.
 	refused bool
+	// changed says that the file was made or written through the handle, so
+	// that a line of the sidecar may have waited for it.
+	changed bool
 
 	// n.mu guards the state of the handle in n.stage.
 	flushed bool          // some descriptor was closed since it was staged
@@ -86,8 +89,10 @@ type openFile interface {
 	read(off int64, n int) []byte
 	write(off int64, p []byte) error
 	truncate(size int64) error
-	// flush applies what was written.
+	// flush applies what was written, when a descriptor is closed.
 	flush() error
+	// close is the last call.
+	close() error
 }
 
 // settleTime is how long a request waits for a handle that was closed with a

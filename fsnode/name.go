@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"errors"
+	"strings"
 
 	"pongofs/encoding"
 	"pongofs/engine"
@@ -87,5 +88,17 @@ func target(tx Reader, dir *engine.Entry, name string, appends bool) (value.Valu
 		}
 		return value.Int(int64(dir.Len)), nil
 	}
-	return keyOf(tx, dir.ID, dir.Kind, name)
+	key, err := keyOf(tx, dir.ID, dir.Kind, name)
+	if err != nil || !strings.HasPrefix(name, longNameMark) || key != value.String(name) {
+		return key, err
+	}
+	// A truncated name of a key that does not exist yet: the sidecar may know it.
+	known, err := waitingKey(tx, dir, name)
+	if err == nil && known.IsValid() {
+		key = known
+	}
+	return key, err
 }
+
+// longNameMark begins the names that do not hold their whole key.
+const longNameMark = "%=~"

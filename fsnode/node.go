@@ -238,27 +238,6 @@ func (t *nodeTable) isOpen(n *node) bool {
 	return n.opens > 0
 }
 
-// below returns the nodes of files that were last seen in a container.
-func (t *nodeTable) below(dir engine.ID) []*node {
-	t.mu.RLock()
-	nodes := make([]*node, 0, 16)
-	for _, n := range t.byID {
-		if !n.dir && n.virtual == nil {
-			nodes = append(nodes, n)
-		}
-	}
-	t.mu.RUnlock()
-	kept := nodes[:0]
-	for _, n := range nodes {
-		n.loc.RLock()
-		if n.parent == dir {
-			kept = append(kept, n)
-		}
-		n.loc.RUnlock()
-	}
-	return kept
-}
-
 // errUnchanged ends an update that found nothing to do.
 var errUnchanged = errors.New("nothing to change")
 

@@ -97,18 +97,53 @@ func (fs *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	if h.file != nil {
 		return fs.status("flush", h.n, h.file.flush())
 	}
-	if h.n.staged.Load() == 0 {
-		return fuse.OK
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.n.noteFlush(h)
-	err := fs.flushDraft(h)
-	if err != nil {
-		h.refused = true
-		fs.noteRefusal(h.n, in.Pid, err)
+	if h.n.staged.Load() > 0 {
+		h.n.noteFlush(h)
+		if err := fs.flushDraft(h); err != nil {
+			h.refused = true
+			fs.noteRefusal(h.n, in.Pid, err)
+			return fs.status("flush", h.n, err)
+		}
 	}
-	return fs.status("flush", h.n, err)
+	return fs.status("flush", h.n, fs.claim(h))
+}
+
+// claim applies the line of the sidecar that waits for the file of h, if it was
+// made or written through h.
+//
+// Preconditions: h.mu is held.
+func (fs *fileSystem) claim(h *fileHandle) error {
+	if !h.changed {
+		return nil
+	}
+	waits := false
+	var name string
+	look := func(tx Tx, e *engine.Entry) error {
+		dir, err := tx.Stat(e.Parent)
+		if err != nil || !dir.HasXattr {
+			return err
+		}
+		name, _ = nameOf(dir.Kind, e.Key)
+		line, _, _, err := waitingLine(tx, &dir, name)
+		waits = line.Name != ""
+		return err
+	}
+	err := fs.view(h.n, look)
+	if errors.Is(err, errStale) {
+		return nil
+	}
+	if err != nil || !waits {
+		return err
+	}
+	return fs.update(h.n, func(tx Tx, e *engine.Entry) error {
+		dir, err := tx.Stat(e.Parent)
+		if err != nil {
+			return err
+		}
+		return claimLine(tx, &dir, name)
+	})
 }
 
 // Release is called when the last descriptor of a handle is closed.
@@ -119,7 +154,7 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	}
 	n := h.n
 	if h.file != nil {
-		if err := h.file.flush(); err != nil {
+		if err := h.file.close(); err != nil {
 			fs.status("release", n, err)
 		}
 		fs.nodes.closed(n)
@@ -138,6 +173,9 @@ func (fs *fileSystem) releaseHandle(h *fileHandle) {
 	err := fs.flushDraft(h)
 	if err == nil {
 		err = fs.flushTruncation(h)
+	}
+	if err == nil {
+		err = fs.claim(h)
 	}
 	if err != nil && !errors.Is(err, errStale) {
 		if !h.refused {

@@ -162,7 +162,7 @@ func (fs *fileSystem) removeOrphans() error {
 	err = fs.store.View(func(tx Tx) error {
 		keys = keys[:0]
 		return tx.Scan(engine.OrphansID, value.Value{}, false, func(e engine.Entry) bool {
-			if e.Key.Kind() == value.KindInt {
+			if e.Key.Kind() == value.KindInt || isStrayPending(tx, e.Key) {
 				keys = append(keys, e.Key)
 			}
 			return true

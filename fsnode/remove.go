@@ -84,6 +84,11 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 				return err
 			}
 		}
+		if now.IsContainer() && now.HasXattr {
+			if err := dropSidecar(tx, &now); err != nil {
+				return err
+			}
+		}
 		return tx.Remove(e.Parent, e.Key)
 	})
 	if err != nil || n == nil {

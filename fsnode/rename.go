@@ -3,6 +3,7 @@ package fsnode
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -92,7 +93,16 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 		if err != nil {
 			return err
 		}
-		return r.run(tx, nd.ID, nkey)
+		if nkey, err = r.toldKey(tx, &nd, nkey, newName); err != nil {
+			return err
+		}
+		if err := r.run(tx, nd.ID, nkey); err != nil || flags&renameExchange != 0 {
+			return err
+		}
+		if err := claimLine(tx, &nd, newName); !errors.Is(err, errUnchanged) {
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		r.ghost.close()
@@ -195,6 +205,28 @@ func (r *renaming) run(tx Tx, ndir engine.ID, nkey value.Value) error {
 		}
 	}
 	return tx.Rename(src.Parent, src.Key, ndir, nkey, o)
+}
+
+// toldKey returns the key under which the source goes when its new name is a
+// truncated one and user.pongo.key was set on the source: the key that it
+// tells, if that has this name.
+func (r *renaming) toldKey(tx Tx, dir *engine.Entry, key value.Value, name string) (value.Value, error) {
+	if !r.src.HasXattr || !strings.HasPrefix(name, longNameMark) || key != value.String(name) {
+		return key, nil
+	}
+	place, at := xattrPlace(&r.src)
+	all, err := tx.Xattrs(place, at)
+	if err != nil {
+		return key, err
+	}
+	told, err := encoding.UnescapeKey(string(all[keyXattr]))
+	if err != nil {
+		return key, nil
+	}
+	if n, truncated := nameOf(dir.Kind, told); n != name || !truncated {
+		return key, nil
+	}
+	return told, tx.SetXattr(place, at, keyXattr, nil)
 }
 
 // misfitError says why a file cannot replace one of a declared type.

@@ -57,6 +57,8 @@ type virtualTarget interface {
 	// replace takes the content and attributes of src and removes it, in one
 	// edit.
 	replace(tx Tx, src *engine.Entry) error
+	// applied is called when the edit is published.
+	applied()
 }
 
 // The inode numbers of virtual files.
@@ -215,10 +217,14 @@ func (fs *fileSystem) renameToVirtual(odir *node, name string, ndir *node, v vir
 		seq = tx.Seq() + 1
 		return t.replace(tx, &now)
 	})
-	if err == nil && n != nil {
+	if err != nil {
+		return err
+	}
+	if n != nil {
 		n.removed(&e, false, version{}, seq)
 	}
-	return err
+	t.applied()
+	return nil
 }
 
 // listVirtual lists a virtual directory behind a position.
@@ -255,6 +261,7 @@ func (f fixedFile) read(off int64, n int) []byte {
 func (fixedFile) write(int64, []byte) error { return syscall.EPERM }
 func (fixedFile) truncate(int64) error      { return syscall.EPERM }
 func (fixedFile) flush() error              { return nil }
+func (fixedFile) close() error              { return nil }
 
 // virtualTimes sets the times of a file that is made when it is read.
 func virtualTimes(a *fuse.Attr) {

@@ -121,6 +121,7 @@ func (fs *fileSystem) alsoDo(tx Tx, e *engine.Entry, err error, also func(Tx, *e
 // Preconditions: h.mu is held.
 func (h *fileHandle) written(d *draft) {
 	h.trunc, h.kill = false, false
+	h.changed = true
 	h.draft = d
 	h.seq.active = false
 	if d != nil && d.dirty {

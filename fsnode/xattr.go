@@ -304,7 +304,20 @@ func (fs *fileSystem) setType(n *node, name string, flags uint32) error {
 // rekey looks for the files of a directory that has changed its kind: the keys
 // of its entries have changed their form.
 func (fs *fileSystem) rekey(dir engine.ID) {
-	for _, n := range fs.nodes.below(dir) {
+	var known []*node
+	err := fs.store.View(func(tx Tx) error {
+		known = known[:0]
+		return tx.Scan(dir, value.Value{}, false, func(e engine.Entry) bool {
+			if n := fs.nodes.get(uint64(e.ID)); n != nil {
+				known = append(known, n)
+			}
+			return true
+		})
+	})
+	if err != nil {
+		return // who comes to such a file finds it stale, and looks for it then
+	}
+	for _, n := range known {
 		fs.relocate(n)
 	}
 }
@@ -332,17 +345,41 @@ func undeclare(tx Tx, e *engine.Entry) error {
 	return putGuess(tx, e.Parent, e.Key, image, engine.PutOptions{KeepMtime: true})
 }
 
-// setKey tells the whole key of a file whose name cannot hold it.
+// keyXattr is the hidden attribute of a file that is to get a truncated name: the
+// key that user.pongo.key told.
+const keyXattr = "pongo.key"
+
+// setKey tells the whole key of a file whose name cannot hold it. For a file
+// that does not have that name yet, as in a copy under a temporary one, the key
+// is kept until it is renamed.
 func (fs *fileSystem) setKey(n *node, text string) error {
 	key, err := encoding.UnescapeKey(text)
 	if err != nil {
 		return syscall.EINVAL
 	}
 	n.loc.RLock()
-	same := n.key == key
+	old := n.key
 	n.loc.RUnlock()
-	if same {
+	if old == key || !old.IsValid() {
 		return nil
 	}
-	return syscall.EINVAL
+	name, truncated := encoding.EscapeName(key)
+	if !truncated {
+		return syscall.EINVAL
+	}
+	if old != value.String(name) {
+		return fs.update(n, func(tx Tx, e *engine.Entry) error {
+			dir, at := xattrPlace(e)
+			return tx.SetXattr(dir, at, keyXattr, []byte(text))
+		})
+	}
+	n.loc.Lock()
+	defer n.loc.Unlock()
+	err = fs.store.Update(func(tx Tx) error {
+		return tx.Rename(n.parent, old, n.parent, key, engine.RenameOptions{NoReplace: true})
+	})
+	if err == nil {
+		n.key = key
+	}
+	return err
 }

@@ -225,7 +225,7 @@ func BenchmarkLoad(b *testing.B) {
 					keys[i] = benchKey(i)
 				}
 			}
-					b.ReportAllocs()
+			b.ReportAllocs()
 			var a *arena
 			var t Tree
 			var err error
@@ -242,6 +242,7 @@ func BenchmarkLoad(b *testing.B) {
 				}
 				i++
 			}
+			b.ReportMetric(float64(a.copied)/float64((i-1)%benchEntries+1), "copied/op")
 		})
 	}
 }

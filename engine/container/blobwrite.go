@@ -301,7 +301,12 @@ func (w *blobEdit) free(ref layout.Ref, height int, limit uint64) error {
 	if ref == layout.Nil {
 		return nil
 	}
-	if height > 0 {
+	if height == 0 {
+		// A wrong ref must not free what is not a block.
+		if _, err := w.ed.Object(ref, layout.KindBlock); err != nil {
+			return err
+		}
+	} else {
 		if _, again := w.seen[ref]; again {
 			return layout.Corrupt("blob node", ref, "object has two parents")
 		}

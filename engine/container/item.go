@@ -81,8 +81,9 @@ type Item struct {
 type Space interface {
 	// Object returns the bytes of the object at ref, header included. It fails
 	// with a layout.CorruptError when ref is not a plausible object of that
-	// kind (range, alignment, header). The bytes must not be changed unless the
-	// object is Owned; they stay where they are while the Space is in use.
+	// kind (range, alignment, header); KindAny accepts any. The bytes must not be
+	// changed unless the object is Owned; they stay where they are while the
+	// Space is in use, and have no spare capacity.
 	Object(ref layout.Ref, kind layout.Kind) ([]byte, error)
 }
 

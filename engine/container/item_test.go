@@ -11,7 +11,7 @@ import (
 	"pongofs/engine/value"
 )
 
-// scalarKinds are the kinds that an element or entry may have.
+// itemKinds are the kinds that an element or entry may have.
 var itemKinds = []value.Kind{
 	value.KindNull, value.KindBool, value.KindInt, value.KindDatetime, value.KindUUID, value.KindFloat,
 	value.KindBytes, value.KindString, value.KindList, value.KindDict, value.KindCollection, KindRootRef,
@@ -35,7 +35,7 @@ func genItem(blobs bool) *rapid.Generator[Item] {
 		if rapid.Bool().Draw(t, "times") {
 			it.Mtime = rapid.Int64().Draw(t, "mtime")
 		}
-		it.Mode = defaultMode(it.Kind, it.Flags)
+		it.Mode = defaultMode(it.Flags)
 		it.Wtime, it.Ctime, it.Inc = it.Mtime, it.Mtime, it.Mtime
 		if rapid.Bool().Draw(t, "attr") {
 			it.Mode = rapid.Uint16().Draw(t, "mode")

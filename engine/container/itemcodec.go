@@ -52,11 +52,8 @@ func isBlobImage(it *Item) bool {
 }
 
 // defaultMode is the mode that an item has when none is stored.
-func defaultMode(kind value.Kind, flags Flags) uint16 {
-	switch {
-	case !kind.IsScalar():
-		return 0
-	case flags&Link != 0:
+func defaultMode(flags Flags) uint16 {
+	if flags&Link != 0 {
 		return 0o777
 	}
 	return 0o644
@@ -86,7 +83,7 @@ func appendItem(b []byte, it *Item, baseID uint64, baseTime int64) []byte {
 		has |= layout.HasMtime
 		b = appendVarint(b, it.Mtime-baseTime)
 	}
-	if it.Mode != defaultMode(it.Kind, it.Flags) {
+	if it.Mode != defaultMode(it.Flags) {
 		has |= layout.HasMode
 		b = binary.AppendUvarint(b, uint64(it.Mode))
 	}
@@ -232,7 +229,7 @@ func decodeItem(it *Item, b []byte, baseID uint64, baseTime int64) bool {
 	if has&layout.HasMtime != 0 {
 		it.Mtime = baseTime + r.varint()
 	}
-	it.Mode = defaultMode(it.Kind, it.Flags)
+	it.Mode = defaultMode(it.Flags)
 	it.Wtime, it.Ctime = it.Mtime, it.Mtime
 	if has&^(layout.HasMtime|layout.HasBlob) != 0 {
 		r.attributes(it, has)

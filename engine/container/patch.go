@@ -173,6 +173,9 @@ func roomFor(size int, owned bool) int {
 
 // build makes a leaf of the items a to b−1 and returns its positions too.
 func (p *patch) build(ed Editor, a, b, room int) (layout.Ref, uint64, error) {
+	if room < layout.LeafEndsOff || room > layout.MaxObject {
+		return layout.Nil, 0, layout.Corrupt("leaf", layout.Nil, "%d items take %d bytes", b-a, room)
+	}
 	ref, obj, err := ed.Alloc(layout.KindLeaf, room)
 	if err != nil {
 		return layout.Nil, 0, err
@@ -215,14 +218,16 @@ func (p *patch) build(ed Editor, a, b, room int) (layout.Ref, uint64, error) {
 
 // copyEnds copies the ends of the items v to w−1 of l, moved by diff.
 func copyEnds(dst []byte, l *leaf, v, w, diff int) {
-	src := l.obj[layout.LeafEndsOff+2*v : layout.LeafEndsOff+2*w]
-	if diff == 0 {
-		copy(dst, src)
-		return
+	n := copy(dst, l.obj[layout.LeafEndsOff+2*v:layout.LeafEndsOff+2*w])
+	if diff != 0 {
+		addEnds(dst[:n], diff)
 	}
-	dst = dst[:len(src)]
-	for o := 0; o+2 <= len(src); o += 2 {
-		binary.LittleEndian.PutUint16(dst[o:], uint16(int(binary.LittleEndian.Uint16(src[o:]))+diff))
+}
+
+// addEnds moves ends by diff.
+func addEnds(ends []byte, diff int) {
+	for ; len(ends) >= 2; ends = ends[2:] {
+		binary.LittleEndian.PutUint16(ends, binary.LittleEndian.Uint16(ends)+uint16(diff))
 	}
 }
 
@@ -256,9 +261,7 @@ func (p *patch) inPlace() bool {
 		src := l.obj[layout.LeafEndsOff+2*p.j : layout.LeafEndsOff+2*l.n]
 		dst := l.obj[layout.LeafEndsOff+2*(p.j+more) : layout.LeafEndsOff+2*(l.n+more)]
 		copy(dst, src)
-		for o := 0; o+2 <= len(dst); o += 2 {
-			binary.LittleEndian.PutUint16(dst[o:], uint16(int(binary.LittleEndian.Uint16(dst[o:]))+diff))
-		}
+		addEnds(dst, diff)
 	}
 	switch {
 	case more < 0:
@@ -269,7 +272,7 @@ func (p *patch) inPlace() bool {
 		moveTail()
 		copy(l.obj[area:], l.obj[l.area:l.area+head])
 		moveEnds()
-	default:
+	case diff != 0:
 		moveTail()
 		moveEnds()
 	}
@@ -318,7 +321,11 @@ func (p *patch) alone(ed Editor, owned bool) (layout.Ref, error) {
 	if err := q.add(&it); err != nil {
 		return layout.Nil, err
 	}
-	ref, _, err := q.build(ed, 0, 1, roomFor(q.size(0, 1), owned))
+	room := q.size(0, 1)
+	if owned {
+		room = max(room, leafMax/2) // more will come in order
+	}
+	ref, _, err := q.build(ed, 0, 1, room)
 	return ref, err
 }
 

@@ -18,10 +18,9 @@ package layout
 //	bytes    key as value.AppendKey encodes it
 //	1 byte   kind in the low four bits, flags in the high four
 //	1 byte   Has bits: which of the optional fields follow
-//	varint   id − BaseID; absent in gap runs
+//	varint   id − BaseID; absent in gap runs, as is all that follows but the payload
 //	varint   [HasMtime] mtime − BaseTime; without it mtime is 0
-//	uvarint  [HasMode]  mode; without it 0777 for a link, 0644 for any other
-//	         scalar, else 0
+//	uvarint  [HasMode]  mode; without it 0777 for a link, else 0644
 //	uvarint  [HasOwner] uid, then uvarint gid; without it both are 0
 //	varint   [HasWtime] wtime − mtime; without it wtime is mtime
 //	varint   [HasCtime] ctime − mtime; without it ctime is mtime

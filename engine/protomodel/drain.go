@@ -67,7 +67,7 @@ func (h heapModel) drain(s heapState, emit emitFunc[heapState]) {
 		})
 	case dNamed:
 		next([namedPins]string{
-			"reads the named pin 1", "reads the named pin 2", "reads the named pin 3",
+			"reads the named pin 1", "reads the named pin 2", "reads the named pin 3", "reads the named pin 4",
 		}[t.idx], func(n *heapState, t *thread) {
 			if t.idx == 0 {
 				t.gen, t.named = n.gen, 0
@@ -75,7 +75,7 @@ func (h heapModel) drain(s heapState, emit emitFunc[heapState]) {
 			if p := n.named[t.idx].seq; p != 0 {
 				t.named |= 1 << p
 			}
-			if t.idx++; t.idx < namedPins {
+			if t.idx++; int(t.idx) < namedGC+h.cfg.collectors {
 				return
 			}
 			t.idx, t.pc = 0, dNamedGen

@@ -69,7 +69,7 @@ func (h heapModel) collector(s heapState, me int, emit emitFunc[heapState]) {
 			n.load(t, n.root, false)
 			t.seq, t.pc = n.blk[n.root].birth, cGCSeq
 			if h.on(PinMByName) {
-				n.named[namedGC] = namedPin{seq: t.seq, ref: t.rec}
+				n.named[namedGC+me-thGC] = namedPin{seq: t.seq, ref: t.rec}
 			}
 		})
 	case cGCSeq:
@@ -109,7 +109,7 @@ func (h heapModel) collector(s heapState, me int, emit emitFunc[heapState]) {
 			t.mark |= 1<<t.rec | 1<<t.leaf
 			t.drop()
 			switch {
-			case !h.cfg.names:
+			case !h.cfg.names && h.cfg.collectors == 1:
 				t.pc = cSweep
 			case h.off == NamedAfterWait:
 				t.pc = cMarkNamed
@@ -120,7 +120,10 @@ func (h heapModel) collector(s heapState, me int, emit emitFunc[heapState]) {
 	case cNamed:
 		next("reads the named pins", func(n *heapState, t *thread) {
 			p := n.named[namedFirst]
-			if p.seq == 0 {
+			switch {
+			case h.cfg.collectors == 2:
+				p = n.named[namedGC+thGC2-me] // the other's M
+			case p.seq == 0:
 				p = n.named[namedMoved]
 			}
 			t.pc = cMarkNamed
@@ -197,7 +200,7 @@ func (h heapModel) sweep(s heapState, me int, next nextFunc) {
 			if n.quiet && h.on(BitBeforeHeader) && h.leaks(n, t.mark) {
 				n.bad = InvLeak
 			}
-			n.named[namedGC], n.lease, n.quiet = namedPin{}, 0, false
+			n.named[namedGC+me-thGC], n.lease, n.quiet = namedPin{}, 0, false
 			*t = thread{left: t.left}
 		})
 	case cBit:

@@ -80,19 +80,14 @@ type hpModel struct {
 
 func (m hpModel) on(x Mend) bool { return m.off != x }
 
-func handleScenario(cfg hpConfig, off Mend) model[hpState] {
+func handleScenario(cfg hpConfig, off Mend, goals ...goal[hpState]) model[hpState] {
 	m := hpModel{cfg, off}
 	init := hpState{cur: 1, head: 1, edits: cfg.edits, writes: cfg.writes}
 	init.blk[1] = hpBlock{alloc: true, birth: 1, part: 2}
 	init.blk[2] = hpBlock{alloc: true, birth: 1}
 	init.d.left = cfg.drains
 	return model[hpState]{
-		init: init, next: m.next, check: checkHandle, show: showHandle,
-		goals: []goal[hpState]{
-			{"a block is freed beside a handle that keeps another", func(s hpState) bool {
-				return s.pin.seq != 0 && s.blk[s.pin.head].limbo && s.freed()
-			}},
-		},
+		init: init, next: m.next, check: checkHandle, show: showHandle, goals: goals,
 	}
 }
 

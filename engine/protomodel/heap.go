@@ -22,7 +22,7 @@ const (
 	heapRefs    = 13 // blocks are refs 1 to heapRefs-1; 0 is nil
 	heapThreads = 6
 	limboSize   = 4
-	namedPins   = 3
+	namedPins   = 4
 )
 
 // The threads of the model. thDrain belongs to the process of thA and shares
@@ -42,7 +42,7 @@ var heapActors = [heapThreads]string{"writer A", "writer B", "reader", "A's drai
 const (
 	namedMoved = iota // the reader's second pin of the same root
 	namedFirst        // the reader's first
-	namedGC           // the collector's M
+	namedGC           // the collector's M, and the second collector's behind it
 )
 
 // heapBlock is a block: its allocated bit, and the words of its header and

@@ -16,6 +16,9 @@ package protomodel
 // stores a hint that was loaded any time before; the root word is a bare
 // reference, so only the pin keeps the swap from succeeding on a reused block;
 // a loser may give up, and frees what it built at once.
+//
+// That the pin lasts until the retired nodes are in limbo is kept here as
+// PROTOCOLS.md has it, but no scenario breaks when it ends with the swap.
 
 // heapConfig says which threads a scenario has and what they may do.
 type heapConfig struct {
@@ -100,8 +103,11 @@ func (h heapModel) kill(s heapState, emit emitFunc[heapState]) {
 		if threads[0] == thReader {
 			n.named[namedFirst], n.named[namedMoved] = namedPin{}, namedPin{}
 		}
-		if threads[0] >= thGC && n.lease == uint8(threads[0])+1 {
-			n.named[namedGC], n.lease = namedPin{}, 0
+		if t := threads[0]; t >= thGC {
+			n.named[namedGC+t-thGC] = namedPin{}
+			if n.lease == uint8(t)+1 {
+				n.lease = 0
+			}
 		}
 		emit(actor, "is killed, and its slot is cleaned", n)
 	}
