@@ -33,6 +33,15 @@
 // # Documents
 //
 // [Encode] writes a value.Tree and [Decode] feeds a value.Builder, in one of
-// the [Format]s. Extended JSON is lossless; what another format cannot say is
-// counted in the [Report].
+// the [Format]s. Extended JSON is lossless (extjson.go has its dialect); what
+// another format cannot say is counted in the [Report], and what it can in no
+// way write is an error.
+//
+// Entries are written in key order, whatever the order they were read in. An
+// integer is an int, a number with fraction or exponent a float, and is written
+// as such. Errors are duplicate keys, strings that are not valid text, more
+// than MaxDepth containers in one another, and numbers that would lose digits:
+// an integer beyond int64 that no float64 equals, a number too large for a
+// float64, or one so small that it would be 0. (The libraries decide on two of
+// these: a YAML number too large is a string, a TOML number too small is 0.)
 package encoding

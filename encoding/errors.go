@@ -70,7 +70,7 @@ func (e *DocumentError) Error() string {
 		fmt.Fprintf(&b, " offset %d", e.Offset)
 	}
 	if e.Path != "" {
-		fmt.Fprintf(&b, ", at %s", shortPath(e.Path))
+		fmt.Fprintf(&b, ", at %s", showPath(e.Path))
 	}
 	b.WriteString(": ")
 	b.WriteString(e.Reason)

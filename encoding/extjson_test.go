@@ -110,8 +110,10 @@ func TestExtendedContainers(t *testing.T) {
 		{dict(value.KindDict, str("#"), str("x"), str("$pongo"), str("y"), str("z"), str("z")), `{"#":"x","$pongo":{"entries":[["$pongo","y"],["z","z"]]}}`},
 		{dict(value.KindDict, str("a"), str("x"), str("\xff"), str("y")), `{"a":"x","$pongo":{"entries":[[{"$pongo":{"string":"/w=="}},"y"]]}}`},
 		{dict(value.KindDict, value.Int(5), str("int"), str("5"), dict(value.KindDict)), `{"$pongo":{"entries":[[{"$numberLong":"5"},"int"],["5",{}]]}}`},
-		{dict(value.KindDict, value.Null(), str("x"), value.Bool(false), str("y"), value.UUID(testUUID), str("z")),
-			`{"$pongo":{"entries":[[null,"x"],[false,"y"],[{"$binary":{"base64":"AZHQxJ9efMOhsgEjRWeJqw==","subType":"04"}},"z"]]}}`},
+		{
+			dict(value.KindDict, value.Null(), str("x"), value.Bool(false), str("y"), value.UUID(testUUID), str("z")),
+			`{"$pongo":{"entries":[[null,"x"],[false,"y"],[{"$binary":{"base64":"AZHQxJ9efMOhsgEjRWeJqw==","subType":"04"}},"z"]]}}`,
+		},
 	}
 	for _, test := range tests {
 		tree := build(t, test.steps)
@@ -239,10 +241,19 @@ func TestBSONAgrees(t *testing.T) {
 			k string
 			v value.Value
 		}{
-			{"bool", value.Bool(true)}, {"bytes", value.Bytes([]byte{0, 255})}, {"date", value.Datetime(at)},
-			{"float", value.Float(1.5)}, {"inf", value.Float(math.Inf(-1))}, {"int", value.Int(42)}, {"large", value.Float(1e300)},
-			{"link", value.String("")}, {"nan", value.Float(math.NaN())}, {"null", value.Null()},
-			{"string", value.String("\x00<é>\u2028\"\\")}, {"uuid", value.UUID(testUUID)}, {"whole", value.Float(5)},
+			{"bool", value.Bool(true)},
+			{"bytes", value.Bytes([]byte{0, 255})},
+			{"date", value.Datetime(at)},
+			{"float", value.Float(1.5)},
+			{"inf", value.Float(math.Inf(-1))},
+			{"int", value.Int(42)},
+			{"large", value.Float(1e300)},
+			{"link", value.String("")},
+			{"nan", value.Float(math.NaN())},
+			{"null", value.Null()},
+			{"string", value.String("\x00<é>\u2028\"\\")},
+			{"uuid", value.UUID(testUUID)},
+			{"whole", value.Float(5)},
 		} {
 			b.Key(value.String(e.k))
 			b.Scalar(e.v)

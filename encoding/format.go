@@ -84,7 +84,8 @@ type EncodeOptions struct {
 	Indent string
 }
 
-// Encode writes t as one document and a final newline. The report says what
+// Encode writes t as one document and a final newline, entries in the order of
+// Children. The report says what
 // the format could not keep. Errors of encoding are *DocumentError, name the
 // path, and unwrap to ErrUnsupported, ErrTooDeep, or the error of t; an error
 // of w is returned as it is. After an error w has the beginning of a document.

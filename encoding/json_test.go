@@ -159,8 +159,12 @@ func TestJSONLosses(t *testing.T) {
 		t.Errorf("got %s, %v", got, err)
 	}
 	losses := []Loss{
-		{LossUUID, 2, "%=i5"}, {LossDatetime, 1, "%=f2.5"}, {LossBytes, 1, "b"}, {LossKey, 2, "%=i5"},
-		{LossCollection, 1, ""}, {LossLink, 1, "l"},
+		{LossUUID, 2, "%=i5"},
+		{LossDatetime, 1, "%=f2.5"},
+		{LossBytes, 1, "b"},
+		{LossKey, 2, "%=i5"},
+		{LossCollection, 1, ""},
+		{LossLink, 1, "l"},
 	}
 	if !reflect.DeepEqual(report.Losses, losses) {
 		t.Errorf("losses %v, want %v", report.Losses, losses)

@@ -37,7 +37,7 @@ const (
 type LongNameError struct {
 	// Name is the name.
 	Name string
-	// Key is the string key of this very text.
+	// Key is the string key of this very text: value.String(Name).
 	Key value.Value
 	// After sorts before every key that can match.
 	After value.Value
@@ -70,11 +70,12 @@ func (e *LongNameError) Past(k value.Value) bool {
 
 // limitName makes a name of the escape of k.
 func limitName(k value.Value, escaped string) (name string, truncated bool) {
+	s := k.AsString()
 	switch {
-	case len(escaped) > MaxNameBytes:
+	case k.Kind() == value.KindString && isLongName(s) && checkName(s) == nil:
+		return s, true // LongNameError.Key
+	case len(escaped) > MaxNameBytes, isLongName(escaped):
 		return longName(k), true
-	case isLongName(escaped):
-		return escaped, true
 	}
 	return escaped, false
 }
@@ -120,7 +121,7 @@ func longPrefixSource(k value.Value) string {
 // newLongNameError takes a truncated name apart.
 func newLongNameError(name string, list bool) *LongNameError {
 	prefix := name[len(longNameMark) : len(name)-longHashLen-len("~")]
-	return &LongNameError{Name: name, Key: value.String(unescapeBody(name)), After: keyOfLongPrefix(prefix), list: list}
+	return &LongNameError{Name: name, Key: value.String(name), After: keyOfLongPrefix(prefix), list: list}
 }
 
 // keyOfLongPrefix returns the beginning of the keys whose PREFIX is prefix.

@@ -145,8 +145,10 @@ func TestListName(t *testing.T) {
 }
 
 func TestListIndex(t *testing.T) {
-	for _, name := range []string{"", "-1", "+1", "-0", "007", "00", "1.0", " 1", "1 ", "x", "9223372036854775808",
-		"10000000000000000000", "99999999999999999999", "１"} {
+	for _, name := range []string{
+		"", "-1", "+1", "-0", "007", "00", "1.0", " 1", "1 ", "x", "9223372036854775808",
+		"10000000000000000000", "99999999999999999999", "１",
+	} {
 		if i, ok := ListIndex(name); ok {
 			t.Errorf("ListIndex(%q) = %d, want none", name, i)
 		}
@@ -204,6 +206,8 @@ func TestLongName(t *testing.T) {
 		value.String(strings.Repeat("%", 300)),
 		value.Bytes(make([]byte, 127)),
 		value.Bytes(make([]byte, 4000)),
+		// Its escape has the form of a truncated name.
+		value.String("%=~" + strings.Repeat("a", 216) + "/~" + strings.Repeat("0", 32)),
 	}
 	seen := map[string]value.Value{}
 	for _, k := range keys {
@@ -227,7 +231,7 @@ func TestLongName(t *testing.T) {
 		if !errors.As(err, &long) {
 			t.Fatalf("UnescapeName(%q): %v", name, err)
 		}
-		if again, truncated := EscapeName(long.Key); again != name || !truncated || long.Match(long.Key) {
+		if again, truncated := EscapeName(long.Key); again != name || !truncated || long.Match(long.Key) || long.Key != value.String(name) {
 			t.Errorf("the string key of %q is named %q, %v", name, again, truncated)
 		}
 		for _, other := range keys {

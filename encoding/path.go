@@ -1,7 +1,9 @@
 package encoding
 
 import (
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"pongofs/engine/value"
@@ -34,18 +36,24 @@ func (p docPath) String() string {
 	return b.String()
 }
 
-// shortPath cuts the middle out of a long path, for messages.
-func shortPath(path string) string {
+// showPath returns a path for a message: quoted if it could upset a terminal,
+// and without its middle if it is long.
+func showPath(path string) string {
 	const side = 100
-	if len(path) <= 2*side {
-		return path
+	if len(path) > 2*side {
+		head, tail := side, len(path)-side
+		for head > 0 && !utf8.RuneStart(path[head]) {
+			head--
+		}
+		for tail < len(path) && !utf8.RuneStart(path[tail]) {
+			tail++
+		}
+		path = path[:head] + "…" + path[tail:]
 	}
-	head, tail := side, len(path)-side
-	for head > 0 && !utf8.RuneStart(path[head]) {
-		head--
+	for _, r := range path {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return strconv.Quote(path)
+		}
 	}
-	for tail < len(path) && !utf8.RuneStart(path[tail]) {
-		tail++
-	}
-	return path[:head] + "…" + path[tail:]
+	return path
 }

@@ -24,7 +24,7 @@ type Loss struct {
 func (l Loss) String() string {
 	where := ""
 	if l.Path != "" {
-		where = ", the first at " + shortPath(l.Path)
+		where = ", the first at " + showPath(l.Path)
 	}
 	return fmt.Sprintf("%s: %d%s", l.What, l.Count, where)
 }

@@ -207,9 +207,11 @@ func addTexts(f *testing.F, add func(text string)) {
 		add(test.text)
 		add(test.text + "\n")
 	}
-	for _, s := range []string{"007", "+5", " 5 ", "1e400", "1e-400", ".5", "5.", "-nan", "Infinity", "TRUE",
+	for _, s := range []string{
+		"007", "+5", " 5 ", "1e400", "1e-400", ".5", "5.", "-nan", "Infinity", "TRUE",
 		"2024-01-02 03:04:05+0200", "2024-01-02t03:04:05.5z", "+294247-01-10T05:00:54.775808+01:30",
-		"0191D0C4-9F5E-7CC3-A1B2-0123456789AB", "nan(0x7ff8000000000001)", "1e+", "99999999999999999999"} {
+		"0191D0C4-9F5E-7CC3-A1B2-0123456789AB", "nan(0x7ff8000000000001)", "1e+", "99999999999999999999",
+	} {
 		add(s)
 	}
 }
@@ -261,8 +263,10 @@ func FuzzText(f *testing.F) {
 }
 
 func BenchmarkInfer(b *testing.B) {
-	for _, text := range []string{"hello world\n", "42\n", "-1.5\n", "2024-01-02T03:04:05.000006Z\n",
-		"0191d0c4-9f5e-7cc3-a1b2-0123456789ab\n", "true\n", "192.168.0.1\n"} {
+	for _, text := range []string{
+		"hello world\n", "42\n", "-1.5\n", "2024-01-02T03:04:05.000006Z\n",
+		"0191d0c4-9f5e-7cc3-a1b2-0123456789ab\n", "true\n", "192.168.0.1\n",
+	} {
 		b.Run(text[:len(text)-1], func(b *testing.B) {
 			image := []byte(text)
 			b.ReportAllocs()

@@ -15,8 +15,11 @@ import (
 // Callers that wait together share one.
 type checkpointer struct {
 	mu      sync.Mutex
-	running chan struct{} // closed when the checkpoint under way ends; nil if none
-	last    uint64        // sequence that this process last made durable
+	running chan struct{} // closed when the Sync under way ends; nil if none
+
+	// writing is held during a checkpoint: the process has one pair of pages and
+	// one set of announcements.
+	writing sync.Mutex
 }
 
 // Sync makes everything published before the call durable. Callers that wait
@@ -114,6 +117,8 @@ func (s *Store) syncTo(ctx context.Context, seq uint64) error {
 // other. A failed sync poisons the store: the kernel then calls the pages
 // clean, and a second sync would succeed without having written them.
 func (s *Store) checkpoint() error {
+	s.ckpt.writing.Lock()
+	defer s.ckpt.writing.Unlock()
 	pin := s.epochs.Pin()
 	root, ref, err := s.readRoot()
 	if err != nil {

@@ -81,9 +81,13 @@ func (in Internals) WaitPins(ctx context.Context, seq uint64) error {
 	}
 }
 
-// Mark marks what is reachable from the given root, from the last completed
-// checkpoint and all announced ones, and from every named pin.
-func (in Internals) Mark(root layout.Ref) (*trace.Tracer, error) {
+// Mark marks what is reachable from the given root M of sequence m, from the
+// completed and announced checkpoints, and from every named pin.
+//
+// Of those only the ones older than M are marked from. What a newer one reaches
+// was born after m, or is reached from M as well; and nothing keeps a newer one
+// from being given up, and its blocks reused, while the walk is under way.
+func (in Internals) Mark(root layout.Ref, m uint64) (*trace.Tracer, error) {
 	s := in.s
 	tr := trace.New(s.heap, s.hdr.Slabs.Load())
 	err := safely(func() error {
@@ -100,7 +104,7 @@ func (in Internals) Mark(root layout.Ref) (*trace.Tracer, error) {
 				// completed checkpoint has made obsolete.
 				seq := ann.Seq.Load()
 				ref := layout.Ref(ann.Root.Load())
-				if seq < completed || seq == 0 || ann.Seq.Load() != seq {
+				if seq < completed || seq == 0 || seq >= m || ann.Seq.Load() != seq {
 					continue
 				}
 				if err := tr.Root(ref); err != nil {
@@ -109,6 +113,9 @@ func (in Internals) Mark(root layout.Ref) (*trace.Tracer, error) {
 			}
 		}
 		for _, p := range s.epochs.NamedPins(nil) {
+			if p.Seq >= m {
+				continue
+			}
 			mark := tr.Root
 			if p.Value {
 				mark = tr.Value

@@ -301,14 +301,13 @@ func (s *Store) close() error {
 		return s.unmap()
 	}
 	gate, err := s.store.LockWait(mapping.LockGate, 1, gatePatience)
-	s.epochs.Drain(true)
 	var cerr error
-	switch {
-	case s.hdr.Poison.Load() != 0:
+	if s.hdr.Poison.Load() != 0 {
 		cerr = ErrPoisoned
-	default:
+	} else {
 		cerr = s.checkpoint()
 	}
+	s.emptyLimbo()
 	err = errors.Join(err, cerr)
 	if !gate {
 		// Somebody is stopped in the gate. Our slot's lock goes with the file, and
@@ -324,11 +323,31 @@ func (s *Store) close() error {
 	return errors.Join(err, s.unmap())
 }
 
+// emptyLimbo frees what may be reused now that the last checkpoint has been
+// made, waiting a moment for readers. What is still held then is lost until a
+// full collection.
+func (s *Store) emptyLimbo() {
+	for range 20 {
+		s.epochs.Drain(true)
+		if s.epochs.LimboBytes() == 0 {
+			return
+		}
+		time.Sleep(250 * time.Microsecond)
+	}
+	s.hdr.Lost.Add(s.epochs.LimboBytes())
+}
+
+// lostMax is how much may be lost before a store is worth tracing.
+const lostMax = 16 << 20
+
 // finish marks the shm as complete when the last process has closed the store,
 // so that the next open need not trace. The caller holds the gate.
 func (s *Store) finish() {
 	for i := range int(s.hdr.SlotHigh.Load()) {
 		s.cleanSlot(i) // of the dead: nobody alive holds a slot
+	}
+	if s.hdr.Lost.Load() > lostMax {
+		return // the next open traces, and finds the lost space
 	}
 	root, _, err := s.readRoot()
 	if err == nil && root.Seq == s.hdr.Completed.Load() {

@@ -36,14 +36,17 @@ func (s *Store) start() error {
 		return err
 	}
 	if shm == nil {
-		return s.recover(0, 0, 0, why)
+		return s.recover(adoption{}, why)
 	}
 	newest, page := s.newestCheckpoint()
 	hdr := layout.NewShm(shm.Base(), shm.Reserved()).Header()
-	root, nextID, slabs := layout.Ref(hdr.Root.Load()), hdr.NextID.Load(), hdr.Slabs.Load()
+	found := adoption{
+		root: layout.Ref(hdr.Root.Load()), seq: max(hdr.SeqHint.Load(), hdr.Completed.Load()),
+		nextID: hdr.NextID.Load(), slabs: hdr.Slabs.Load(),
+	}
 	poisoned := hdr.Poison.Load() != 0
 	known := page >= 0 && announced(layout.NewShm(shm.Base(), shm.Reserved()), newest.Nonce)
-	clean := hdr.Clean.Load() == 1 && known && hdr.Completed.Load() == newest.Seq && root == newest.Root && !poisoned
+	clean := hdr.Clean.Load() == 1 && known && hdr.Completed.Load() == newest.Seq && found.root == newest.Root && !poisoned
 	if clean {
 		s.attach(shm)
 		return nil
@@ -58,11 +61,11 @@ func (s *Store) start() error {
 		if err := s.store.Sync(); err == nil {
 			_ = s.store.DropCache()
 		}
-		return s.recover(0, 0, 0, "a sync had failed")
+		return s.recover(adoption{}, "a sync had failed")
 	case !known:
-		return s.recover(0, 0, 0, "the shm file does not know the newest checkpoint")
+		return s.recover(adoption{}, "the shm file does not know the newest checkpoint")
 	}
-	return s.recover(root, nextID, slabs, "the store was not closed")
+	return s.recover(found, "the store was not closed")
 }
 
 // oldShm maps the shm file beside the store if it belongs to it.
@@ -117,12 +120,21 @@ func (s *Store) newestCheckpoint() (layout.Checkpoint, int) {
 	return best, page
 }
 
+// adoption is a published version that may be newer than the durable one.
+type adoption struct {
+	root   layout.Ref
+	seq    uint64 // the version is no older than this
+	nextID uint64
+	slabs  uint64
+}
+
 // recover makes the store usable after anything but a clean close: it finds
 // the version to go on from, makes it durable, and rebuilds the shm.
 //
-// adopt is the newest published root of a good shm with the next id and the
-// file length of then, 0 if there is none.
-func (s *Store) recover(adopt layout.Ref, nextID, slabs uint64, why string) error {
+// adopt is what a good shm says of the newest published version, zero if there
+// is none; why says why the shm could not simply be used.
+func (s *Store) recover(adopt adoption, why string) error {
+	s.at("recover: " + why)
 	// After kill -9 the newest checkpoint may exist in the page cache only. It
 	// must be on the disk before anything that an older one needs is reused.
 	if err := s.store.Sync(); err != nil {
@@ -140,8 +152,8 @@ func (s *Store) recover(adopt layout.Ref, nextID, slabs uint64, why string) erro
 		return fmt.Errorf("%s: %w", s.path, layout.Corrupt("file", 0,
 			"is %d bytes long, its checkpoint needs %d: it was cut", size, durable.Slabs*layout.SlabSize))
 	}
-	slabs = max(min(slabs, uint64(size)/layout.SlabSize), durable.Slabs)
-	nextID = max(nextID, durable.NextID)
+	slabs := max(min(adopt.slabs, uint64(size)/layout.SlabSize), durable.Slabs)
+	nextID := max(adopt.nextID, durable.NextID)
 
 	f, tmp, shm, err := s.newShm(slabs)
 	if err != nil {
@@ -172,7 +184,7 @@ func (s *Store) recover(adopt layout.Ref, nextID, slabs uint64, why string) erro
 	rec := durable
 	if root != durable.Root {
 		rec, err = s.persist(root, page)
-	} else if adopt != root {
+	} else if adopt.root != root {
 		rec, err = s.renew(durable, page)
 	}
 	if err != nil {
@@ -201,12 +213,29 @@ func (s *Store) recover(adopt layout.Ref, nextID, slabs uint64, why string) erro
 
 // traceBest traces the root to adopt, or the durable one if there is none or
 // it is damaged.
-func (s *Store) traceBest(adopt layout.Ref, durable layout.Checkpoint, slabs uint64) (layout.Ref, *trace.Tracer, error) {
-	if adopt != layout.Nil && adopt != durable.Root {
+//
+// A root to adopt must be as new as the shm says: with a store file that was
+// overwritten by a copy, its block may hold a root record of an earlier life.
+func (s *Store) traceBest(adopt adoption, durable layout.Checkpoint, slabs uint64) (layout.Ref, *trace.Tracer, error) {
+	if adopt.root != layout.Nil && adopt.root != durable.Root {
 		tr := trace.New(s.heap, slabs)
 		tr.Verify = true
-		if err := safely(func() error { return tr.Root(adopt) }); err == nil {
-			return adopt, tr, nil
+		err := safely(func() error {
+			obj, err := s.heap.Object(adopt.root, layout.KindRoot)
+			if err != nil {
+				return err
+			}
+			root, err := layout.DecodeRoot(obj)
+			if err != nil {
+				return err
+			}
+			if root.Seq < max(adopt.seq, durable.Seq) {
+				return layout.Corrupt("root record", adopt.root, "is older than the newest version")
+			}
+			return tr.Root(adopt.root)
+		})
+		if err == nil {
+			return adopt.root, tr, nil
 		}
 	}
 	tr := trace.New(s.heap, slabs)

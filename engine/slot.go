@@ -58,8 +58,11 @@ func (s *Store) settleSlot(i int) error {
 		return s.poison(err)
 	}
 	for page := range layout.CheckpointPages {
-		if rec, ok := s.checkpointAt(i*layout.CheckpointPages + page); ok {
-			s.complete(rec.Seq)
+		rec, ok := s.checkpointAt(i*layout.CheckpointPages + page)
+		for a := range p.Announced {
+			if ok && p.Announced[a].Seq.Load() == rec.Seq && p.Announced[a].Nonce.Load() == rec.Nonce {
+				s.complete(rec.Seq)
+			}
 		}
 	}
 	for a := range p.Announced {

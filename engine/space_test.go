@@ -180,3 +180,26 @@ func TestLargeValueRewrite(t *testing.T) {
 	requireNoLeak(t, s)
 	require.NoError(t, s.Close())
 }
+
+// TestOpenAndCloseLoseNoSpace: what an edit replaced is free again after its
+// process has closed the store.
+func TestOpenAndCloseLoseNoSpace(t *testing.T) {
+	path := newStorePath(t)
+	used := map[int]int64{}
+	for i := range 60 {
+		s, err := engine.Open(path, engine.Options{})
+		require.NoError(t, err)
+		require.NoError(t, s.Update(func(tx *engine.Tx) error {
+			_, err := tx.Put(engine.RootID, value.String("k"), value.Bytes(make([]byte, 5000+i%2)), engine.PutOptions{})
+			return err
+		}))
+		require.NoError(t, s.Close())
+		s, err = engine.Open(path, engine.Options{})
+		require.NoError(t, err)
+		st, err := s.Stats()
+		require.NoError(t, err)
+		used[i] = st.UsedBytes
+		require.NoError(t, s.Close())
+	}
+	require.Equal(t, used[1], used[59])
+}

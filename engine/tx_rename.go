@@ -42,8 +42,8 @@ func (tx *Tx) Rename(odir ID, okey value.Value, ndir ID, nkey value.Value, o Ren
 		if err := tx.replace(&moved, &dst, o); err != nil {
 			return err
 		}
-	} else if dst.element && dst.pos > dst.c.rec.Body.Count+MaxListGap {
-		return fmt.Errorf("list index %d: more than %d past the end: %w", dst.pos, MaxListGap, ErrTooLarge)
+	} else if err := dst.tooFar(); err != nil {
+		return err
 	}
 
 	// From here every error leaves the edit half done.

@@ -58,6 +58,15 @@ func (tx *Tx) seek(dir ID, key value.Value) (p place, err error) {
 	return p, err
 }
 
+// tooFar fails when p is an element that lies too far past the end of a list. It
+// is asked before anything is changed, so that the edit stays good.
+func (p *place) tooFar() error {
+	if p.element && p.pos > p.c.rec.Body.Count+MaxListGap {
+		return fmt.Errorf("list index %d: more than %d past the end: %w", p.pos, MaxListGap, ErrTooLarge)
+	}
+	return nil
+}
+
 // store writes it at p, over what is there or as a new entry.
 func (tx *Tx) store(p *place, it *container.Item) error {
 	c := p.c
@@ -65,9 +74,6 @@ func (tx *Tx) store(p *place, it *container.Item) error {
 	var err error
 	if p.element {
 		it.Key = nil
-		if p.pos > c.rec.Body.Count+MaxListGap {
-			return fmt.Errorf("list index %d: more than %d past the end: %w", p.pos, MaxListGap, ErrTooLarge)
-		}
 		t, err = tx.cursor.Set(&tx.ed, it)
 	} else {
 		it.Key = p.enc
@@ -200,7 +206,6 @@ func (tx *Tx) Put(dir ID, key value.Value, v value.Value, o PutOptions) (e Entry
 	case value.KindUUID:
 		u := v.AsUUID()
 		content.Inline = u[:]
-		content.Size = uint64(len(u))
 	}
 	return tx.put(dir, key, &content, nil, o)
 }
@@ -282,6 +287,9 @@ func (tx *Tx) put(dir ID, key value.Value, content *container.Item, blob []byte,
 			return Entry{}, tx.fail(err)
 		}
 	} else {
+		if err := p.tooFar(); err != nil {
+			return Entry{}, err
+		}
 		it = tx.newItem(content.Kind, o.New)
 	}
 	it.Kind, it.Flags, it.Num, it.Inline, it.Size = content.Kind, content.Flags, content.Num, content.Inline, content.Size
@@ -446,6 +454,9 @@ func (tx *Tx) Make(dir ID, key value.Value, kind value.Kind, attr NewAttr) (e En
 	}
 	if p.found {
 		return e, ErrExist
+	}
+	if err := p.tooFar(); err != nil {
+		return e, err
 	}
 	it := tx.newItem(kind, attr)
 	c := tx.slot()

@@ -24,5 +24,6 @@ var (
 	_ virtualRemover = sidecar{}
 	_ virtualCreator = sidecar{}
 	_ virtualTarget  = sidecar{}
+	_ virtualHider   = sidecar{}
 	_ openFile       = (*sideFile)(nil)
 )

@@ -170,6 +170,7 @@ func (fs *fileSystem) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, ou
 	if err != nil {
 		return fs.status("mkdir", dir, err)
 	}
+	fs.sides.made(e.ID, in.Pid)
 	fs.fillEntry(out, n, &e)
 	return fuse.OK
 }

@@ -64,6 +64,9 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 		return fuse.Status(syscall.ENAMETOOLONG)
 	}
 	if v, id := fs.virtualChild(dir, name); v != nil {
+		if h, ok := v.(virtualHider); ok && h.isHiddenFrom(in.Pid) {
+			return fuse.ENOENT
+		}
 		return fs.status("lookup", dir, fs.lookupVirtual(v, id, out))
 	}
 	if dir.virtual != nil {

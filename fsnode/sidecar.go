@@ -34,13 +34,16 @@ const hideTime = 10 * time.Second
 // sideStates is what this mount knows of the sidecars of directories. Entries
 // are few: hidden ones, ones being written, and some content made lately.
 type sideStates struct {
-	mu  sync.Mutex
-	dir map[engine.ID]*sideState
+	mu    sync.Mutex
+	dir   map[engine.ID]*sideState
+	limit int // how many to have before the idle ones are looked for
 }
 
 // sideState is the state of one sidecar in this mount.
 type sideState struct {
 	hidden  time.Time // until then there is none
+	maker   uint32    // process that has made the directory
+	fresh   time.Time // until then the maker may take it for empty
 	writers []*sideFile
 	seq     uint64 // version of the store that made is from, 0 for none
 	made    sideContent
@@ -54,8 +57,8 @@ type sideContent struct {
 	dir   engine.Attr
 }
 
-// maxSideStates is how many directories are remembered.
-const maxSideStates = 64
+// minSideStates is how many directories are remembered at least.
+const minSideStates = 64
 
 // with calls fn with the state of a directory.
 func (s *sideStates) with(dir engine.ID, fn func(*sideState)) {
@@ -66,12 +69,14 @@ func (s *sideStates) with(dir engine.ID, fn func(*sideState)) {
 		if s.dir == nil {
 			s.dir = map[engine.ID]*sideState{}
 		}
-		if len(s.dir) >= maxSideStates {
+		if len(s.dir) >= max(s.limit, minSideStates) {
+			now := time.Now()
 			for id, old := range s.dir {
-				if len(old.writers) == 0 && time.Now().After(old.hidden) {
+				if len(old.writers) == 0 && now.After(old.hidden) && now.After(old.fresh) {
 					delete(s.dir, id)
 				}
 			}
+			s.limit = 2 * len(s.dir)
 		}
 		st = &sideState{}
 		s.dir[dir] = st
@@ -85,6 +90,21 @@ func (s *sideStates) isHidden(dir engine.ID) bool {
 	defer s.mu.Unlock()
 	st := s.dir[dir]
 	return st != nil && time.Now().Before(st.hidden)
+}
+
+// made notes that a process has made a directory.
+func (s *sideStates) made(dir engine.ID, pid uint32) {
+	s.with(dir, func(st *sideState) { st.maker, st.fresh = pid, time.Now().Add(hideTime) })
+}
+
+// isFreshFor reports whether a process takes the directory for empty, having
+// made it a moment ago. cp -a fills it, extended attributes included, and
+// then wants to create the sidecar exclusively.
+func (s *sideStates) isFreshFor(dir engine.ID, pid uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.dir[dir]
+	return st != nil && st.maker == pid && pid != 0 && len(st.writers) == 0 && time.Now().Before(st.fresh)
 }
 
 // parent is the directory that the sidecar speaks of.
@@ -162,17 +182,20 @@ func (s sidecar) open(flags uint32) (openFile, error) {
 		f.text = append(f.text, c.text...)
 	}
 	s.fs.sides.with(s.dir.eid, func(st *sideState) {
-		st.hidden = time.Time{}
+		st.hidden, st.fresh = time.Time{}, time.Time{}
 		st.writers = append(st.writers, f)
 	})
 	return f, nil
 }
 
+// isHiddenFrom reports whether a process is told that there is no sidecar.
+func (s sidecar) isHiddenFrom(pid uint32) bool { return s.fs.sides.isFreshFor(s.dir.eid, pid) }
+
 // create makes a sidecar where there is none, or opens the one there is.
 func (s sidecar) create(in *fuse.CreateIn) (openFile, error) {
 	var a fuse.Attr
 	err := s.attr(&a)
-	if err == nil && in.Flags&syscall.O_EXCL != 0 {
+	if err == nil && in.Flags&syscall.O_EXCL != 0 && !s.isHiddenFrom(in.Pid) {
 		return nil, syscall.EEXIST
 	}
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {

@@ -61,6 +61,11 @@ type virtualTarget interface {
 	applied()
 }
 
+// virtualHider is a virtual file that some processes must not see.
+type virtualHider interface {
+	isHiddenFrom(pid uint32) bool
+}
+
 // The inode numbers of virtual files.
 const (
 	controlIDs = 1 << 53 // .pongo and what is in it
@@ -203,10 +208,19 @@ func (fs *fileSystem) renameToVirtual(odir *node, name string, ndir *node, v vir
 	if e.IsContainer() || e.Link {
 		return syscall.EINVAL
 	}
+	if err := fs.replaceVirtual(&e, t); err != nil {
+		return err
+	}
+	t.applied()
+	return nil
+}
+
+// replaceVirtual gives e, which becomes the content of t, up.
+func (fs *fileSystem) replaceVirtual(e *engine.Entry, t virtualTarget) error {
 	n := fs.nodes.get(uint64(e.ID))
 	defer lockPlaces(n, nil)()
 	var seq uint64
-	err = fs.store.Update(func(tx Tx) error {
+	err := fs.store.Update(func(tx Tx) error {
 		now, err := tx.Lookup(e.Parent, e.Key)
 		if err != nil {
 			return err
@@ -217,14 +231,10 @@ func (fs *fileSystem) renameToVirtual(odir *node, name string, ndir *node, v vir
 		seq = tx.Seq() + 1
 		return t.replace(tx, &now)
 	})
-	if err != nil {
-		return err
+	if err == nil && n != nil {
+		n.removed(e, false, version{}, seq)
 	}
-	if n != nil {
-		n.removed(&e, false, version{}, seq)
-	}
-	t.applied()
-	return nil
+	return err
 }
 
 // listVirtual lists a virtual directory behind a position.

@@ -99,6 +99,7 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 	defer named.Drop()
 	st.Seq = root.Seq
 	c.in.At("gc.pinned")
+	lost := hdr.Lost.Load()
 	hdr.GCSeq.Store(root.Seq)
 	c.in.At("gc.seq-stored")
 	start := time.Now()
@@ -116,7 +117,7 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 	st.Wait = time.Since(start)
 
 	start = time.Now()
-	tr, err := c.in.Mark(ref)
+	tr, err := c.in.Mark(ref, root.Seq)
 	if err != nil {
 		return st, fmt.Errorf("collect: %w", err)
 	}
@@ -131,6 +132,7 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 	h.RefreshHints()
 	st.Sweep = time.Since(start)
 	st.Freed, st.FreedBytes = swept.Objects, swept.Bytes
+	hdr.Lost.Add(-lost)
 	hdr.GCCount.Add(1)
 	hdr.GCFreed.Store(uint64(swept.Bytes))
 	hdr.GCNanos.Store(uint64(st.Wait + st.Mark + st.Sweep))

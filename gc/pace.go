@@ -20,6 +20,9 @@ type Pace struct {
 	// MinGrowth is how many bytes the file must have grown at least, 64 MiB by
 	// default.
 	MinGrowth int64
+	// MaxLost is how many bytes closing processes may have left behind, 8 MiB by
+	// default.
+	MaxLost int64
 	// Patience bounds the wait for readers of older versions, 10 s by default.
 	Patience time.Duration
 	// Log receives a line for each full collection; nil for none.
@@ -35,6 +38,9 @@ func (p *Pace) fill() {
 	}
 	if p.MinGrowth <= 0 {
 		p.MinGrowth = 64 << 20
+	}
+	if p.MaxLost <= 0 {
+		p.MaxLost = 8 << 20
 	}
 	if p.Patience <= 0 {
 		p.Patience = 10 * time.Second
@@ -66,10 +72,10 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 		if err != nil {
 			return
 		}
-		died, now := hdr.Deaths.Load(), hdr.Slabs.Load()
+		died, now, lost := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Lost.Load()
 		leave()
 		grown := (int64(now) - int64(slabs)) * engine.SlabBytes
-		if died == deaths && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
+		if died == deaths && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
 			continue
 		}
 		st, err := c.fullWithin(ctx, p.Patience)

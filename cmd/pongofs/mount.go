@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -95,9 +96,6 @@ func runMount(ctx context.Context, f mountFlags, config mountConfig, store, dir 
 	if presence != nil {
 		presence.Close()
 	}
-	if err != nil {
-		logger.Error("mount ended", "store", store, "dir", dir, "err", err)
-	}
 	return err
 }
 
@@ -132,10 +130,17 @@ func serve(ctx context.Context, f mountFlags, s *engine.Store, o fsnode.Options,
 
 // mountError describes why the kernel or fusermount3 refused a mount.
 func mountError(dir string, err error) error {
-	if _, statErr := os.Stat("/dev/fuse"); statErr != nil {
-		return fmt.Errorf("%s: %w; /dev/fuse is missing: load the fuse module, or give the container the device", dir, err)
+	message := dir + ": " + strings.TrimSpace(strings.TrimPrefix(err.Error(), "mount "+dir+": "))
+	device, openErr := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	switch {
+	case openErr == nil:
+		device.Close()
+	case errors.Is(openErr, os.ErrPermission):
+		message += "; this user may not open /dev/fuse: chmod it to 0666, as udev does, or mount as root"
+	default:
+		message += "; /dev/fuse cannot be opened: load the fuse module, or give the container the device"
 	}
-	return fmt.Errorf("%s: %w", dir, err)
+	return &describedError{message, err}
 }
 
 // openLog returns the log of the server: a file, or standard error.

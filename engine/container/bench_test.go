@@ -253,15 +253,18 @@ func BenchmarkWalk(b *testing.B) {
 	var it Item
 	c.Open(a, *t)
 	b.ReportAllocs()
-	ok, err := c.First()
+	ok := false
 	for b.Loop() {
-		if !ok {
+		var err error
+		if ok {
+			ok, err = c.Next()
+		}
+		if !ok && err == nil {
 			ok, err = c.First()
 		}
 		if err != nil || c.Item(&it) != nil {
 			b.Fatal(err)
 		}
-		ok, err = c.Next()
 	}
 }
 

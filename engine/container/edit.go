@@ -14,7 +14,7 @@ func (c *Cursor) Put(ed Editor, item *Item) (Tree, error) {
 	if !ok {
 		return c.t, errNowhere
 	}
-	if len(item.Key) == 0 {
+	if len(item.Key) == 0 || item.Kind == KindGap {
 		return c.t, errItem
 	}
 	if i < c.leaf.n && i == j && string(c.leaf.key(i)) == string(item.Key) {

@@ -257,7 +257,7 @@ func plainItem(id int, key []byte, image []byte) Item {
 }
 
 func TestKeyedLoadAndUnload(t *testing.T) {
-	const n = 3000
+	const n = 2000
 	for _, edits := range []int{1, 7, n} { // puts per edit
 		for _, o := range orders {
 			t.Run(fmt.Sprintf("%s in edits of %d", o.name, edits), func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestKeyedLoadAndUnload(t *testing.T) {
 					if i%edits == edits-1 {
 						k.m.publish()
 					}
-					if i%500 == 0 {
+					if i%1000 == 0 {
 						k.check(t)
 					}
 				}
@@ -278,7 +278,7 @@ func TestKeyedLoadAndUnload(t *testing.T) {
 					if i%edits == edits-1 {
 						k.m.publish()
 					}
-					if i%500 == 0 {
+					if i%1000 == 0 {
 						k.check(t)
 					}
 				}

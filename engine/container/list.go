@@ -90,7 +90,7 @@ func ListCompact(ed Editor, t Tree) (Tree, error) {
 			ok, err = c.Next()
 		default:
 			pos := c.pos
-			if t, err = c.Delete(ed); err == nil {
+			if _, err = c.Delete(ed); err == nil {
 				ok, err = c.SeekRank(pos)
 			}
 		}

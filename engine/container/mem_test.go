@@ -16,6 +16,8 @@ type mem struct {
 	t    rapid.TB
 	objs []memObject // the object at ref is number ref/Granule − 1
 
+	fresh int // objects before it are not owned
+
 	bytes   int // live bytes
 	copied  int // bytes allocated since the last reset
 	allocs  int
@@ -119,12 +121,13 @@ const blobID = 77
 
 // publish ends an edit: what it made is not owned any more.
 func (m *mem) publish() {
-	for i := range m.objs {
+	for i := m.fresh; i < len(m.objs); i++ {
 		if o := &m.objs[i]; o.state == memOwned {
 			o.state = memPublished
 			o.was = bytes.Clone(o.data)
 		}
 	}
+	m.fresh = len(m.objs)
 }
 
 // check fails the test when a published object was changed, or the live objects

@@ -253,9 +253,10 @@ func (p *patch) inPlace() bool {
 	diff := len(enc) - (l.start(p.j) - l.start(p.i))
 	area := l.area + 2*more
 	gaps := p.leftGaps()
-	// What lies behind moves last when everything moves down, first when
-	// everything moves up; a replacement moves only the items behind it.
-	head, at, tail := l.start(p.i), l.start(p.i), l.start(p.j)
+	// Everything lies behind the ends, which become more or fewer: when all moves
+	// up, what lies last moves first, and the other way round. A replacement
+	// moves only the items behind it.
+	head, tail := l.start(p.i), l.start(p.j)
 	moveTail := func() { copy(l.obj[area+tail+diff:], l.obj[l.area+tail:l.used]) }
 	moveEnds := func() {
 		src := l.obj[layout.LeafEndsOff+2*p.j : layout.LeafEndsOff+2*l.n]
@@ -276,9 +277,9 @@ func (p *patch) inPlace() bool {
 		moveTail()
 		moveEnds()
 	}
-	copy(l.obj[area+at:], enc)
+	copy(l.obj[area+head:], enc)
 	for v := range p.k {
-		binary.LittleEndian.PutUint16(l.obj[layout.LeafEndsOff+2*(p.i+v):], uint16(at+p.newEnd(v)))
+		binary.LittleEndian.PutUint16(l.obj[layout.LeafEndsOff+2*(p.i+v):], uint16(head+p.newEnd(v)))
 	}
 	p.finish(l.obj, n, bytes)
 	binary.LittleEndian.PutUint16(l.obj[layout.LeafGapsOff:], uint16(gaps))

@@ -171,8 +171,9 @@ type Named struct {
 }
 
 // PinRoot makes a named pin of a root: it protects exactly the blocks of that
-// root, however long it lasts. The caller holds a short pin, or another named
-// one, that protects the root already.
+// root, however long it lasts. The caller holds a short pin that protects the
+// root already; another named pin is not enough, since a reclaimer reads the
+// named pins one after the other and could miss both.
 func (e *Epochs) PinRoot(seq uint64, root layout.Ref) (*Named, error) {
 	return e.named(layout.PinRoot, seq, root, 0)
 }
@@ -226,22 +227,31 @@ type NamedPin struct {
 	Since time.Time
 }
 
-// NamedPins appends all named pins to dst.
+// NamedPins appends all named pins to dst. One that is made or dropped
+// meanwhile may be missing: whoever needs those has other means (see drain).
 func (e *Epochs) NamedPins(dst []NamedPin) []NamedPin {
 	for i := range int(e.hdr.NamedHigh.Load()) {
 		p := e.shm.NamedPin(i)
-		kind := p.Kind.Load()
-		if kind == layout.PinFree {
-			continue
+		for {
+			owner, kind := p.Owner.Load(), p.Kind.Load()
+			if kind == layout.PinFree {
+				break
+			}
+			pin := NamedPin{
+				Slot:  TokenSlot(owner),
+				Value: kind == layout.PinValue,
+				Seq:   p.Seq.Load(),
+				Ref:   layout.Ref(p.Ref.Load()),
+				ID:    p.ID.Load(),
+				Since: time.Unix(0, p.Since.Load()),
+			}
+			// An entry dropped and taken anew while it was read would be a mixture
+			// of two pins: read it again then.
+			if p.Owner.Load() == owner && p.Kind.Load() == kind && p.Seq.Load() == pin.Seq {
+				dst = append(dst, pin)
+				break
+			}
 		}
-		dst = append(dst, NamedPin{
-			Slot:  TokenSlot(p.Owner.Load()),
-			Value: kind == layout.PinValue,
-			Seq:   p.Seq.Load(),
-			Ref:   layout.Ref(p.Ref.Load()),
-			ID:    p.ID.Load(),
-			Since: time.Unix(0, p.Since.Load()),
-		})
 	}
 	return dst
 }

@@ -131,10 +131,17 @@ func TestStopped(t *testing.T) {
 				other := w.heap(2, nil)
 				leak(w, other, r, 40)
 				stopped, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
-				victim := w.heap(1, atNth(point, nth, func() {
+				stop := atNth(point, nth, func() {
 					close(stopped)
 					<-goOn
-				}))
+				})
+				var slabs uint64
+				victim := w.heap(1, func(at string) {
+					stop(at)
+					if at == "grow.after-swap" && w.view.Header().Slabs.Load() < slabs {
+						t.Errorf("the file has become shorter than %d slabs", slabs)
+					}
+				})
 				own := rand.New(rand.NewPCG(r.Uint64(), 0))
 				go func() {
 					defer close(done)
@@ -155,6 +162,7 @@ func TestStopped(t *testing.T) {
 					}
 				case <-done:
 				}
+				slabs = w.view.Header().Slabs.Load()
 				close(goOn)
 				select {
 				case <-done:

@@ -75,13 +75,13 @@ func TestSweepBesideWriters(t *testing.T) {
 	h := w.heap(1, nil)
 	var turns atomic.Int64 // of the writers
 	pause := func(point string) {
-		if point == "sweep.before-free" && turns.Load()%8 == 0 {
-			for until := turns.Load() + 300; turns.Load() < until; {
+		if point == "sweep.before-free" {
+			for until := turns.Load() + 100; turns.Load() < until && !t.Failed(); {
 				runtime.Gosched()
 			}
 		}
 	}
-	for range 6 {
+	for range 4 {
 		// Half of the old objects are garbage, so there is no slab without gaps.
 		c := h.Cursor()
 		garbage := int64(0)

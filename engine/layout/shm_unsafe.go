@@ -107,12 +107,16 @@ type ShmHeader struct {
 	// Deaths counts the dead processes that were cleaned up after.
 	Deaths atomic.Uint64
 
+	// Lost counts the bytes that closing processes had to leave in limbo, where
+	// only a full collection finds them. It starts anew with each collection.
+	Lost atomic.Int64
+
 	// Counters of the last full collection, for information.
 	GCCount atomic.Uint64
 	GCFreed atomic.Uint64
 	GCNanos atomic.Uint64
 	GCTime  atomic.Uint64
-	_       [72]byte
+	_       [64]byte
 }
 
 // Announcement says that the root of a checkpoint may be on the disk.

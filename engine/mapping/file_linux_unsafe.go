@@ -70,25 +70,14 @@ func (m *Mapping) Allocate(off, n int64) error {
 			continue
 		}
 		if errors.Is(err, unix.EOPNOTSUPP) {
-			// No promise of space to be had here; at least give the file its size.
-			return m.extend(off + n)
+			return fmt.Errorf("allocate %d bytes at %d of %s: the file system cannot promise space: %w",
+				n, off, m.file.Name(), err)
 		}
 		if err != nil {
 			return fmt.Errorf("allocate %d bytes at %d of %s: %w", n, off, m.file.Name(), err)
 		}
 		return nil
 	}
-}
-
-// extend makes the file at least size bytes long.
-func (m *Mapping) extend(size int64) error {
-	info, err := m.file.Stat()
-	if err != nil || info.Size() >= size {
-		return err
-	}
-	// Writing one byte extends; ftruncate could cut what another process added.
-	_, err = m.file.WriteAt([]byte{0}, size-1)
-	return err
 }
 
 // Punch gives the disk space of n bytes from off back; they read as zeros.

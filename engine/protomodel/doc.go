@@ -46,13 +46,14 @@
 //
 // # The models
 //
-//	reclaim.go     publish, pins, limbo, reuse; heap.go has its state, drain.go its drain
+//	reclaim.go     publish, pins, limbo, reuse; heap.go has the state, reader.go and
+//	               drain.go more of the threads
 //	named.go       the table of named pins
-//	handlepin.go   open files
+//	handlepin.go   open files; handlecollect.go has the drain and the collector
 //	referrer.go    one referrer
 //	gc.go          full collection beside everybody
 //	sweep.go       the sweep beside an allocator of objects of different sizes
-//	checkpoint.go  checkpoints and power cuts
+//	checkpoint.go  checkpoints and power cuts; checkpointer.go has most of the steps
 //	sample.go      what a checkpoint claims besides its root
 //	opening.go     opening after a kill, a power cut, a failed sync, a copy
 //	resume.go      sequences after falling back to an older checkpoint
@@ -179,8 +180,8 @@
 //	   two owners are killed, each with an announced page; the third overwrites the
 //	   first's announcement, whose page is durable by now
 //	OneCheckpointer           checkpoint
-//	   a second one takes the page that the first has just written for the newest,
-//	   and tears the one that is durable
+//	   two choose the same free word; the second overwrites the announcement of the
+//	   first, whose page is written
 //	CompletedMax              checkpoint
 //	   a slow checkpointer stores an older sequence over a newer one, whose
 //	   announcement is gone already

@@ -28,10 +28,10 @@ func diskMends() map[Mend]mendInfo {
 			[]string{"is killed", "claimed the slot", "is killed", "claimed the slot", "announces", "frees"},
 		},
 		OneCheckpointer: {
-			"OneCheckpointer", "checkpoint", InvSync,
+			"OneCheckpointer", "checkpoint", InvRecover,
 			"A process makes one checkpoint at a time: its pair of pages and its words have one writer. (Added.)",
-			"a second one takes the page that the first has just written for the newest, and tears the one that is durable",
-			[]string{"checkpointer 0: writes the rest", "checkpointer 1: writes half of its page"},
+			"two choose the same free word; the second overwrites the announcement of the first, whose page is written",
+			[]string{"checkpointer 0: chooses", "checkpointer 1: chooses", "checkpointer 0: announces", "checkpointer 0: writes the rest", "checkpointer 1: announces", "frees"},
 		},
 		CompletedMax: {
 			"CompletedMax", "checkpoint", InvRecover,

@@ -85,8 +85,6 @@ func snapshotScenario(off Mend) model[snapState] {
 
 type snapModel struct{ off Mend }
 
-func (m snapModel) on(x Mend) bool { return m.off != x }
-
 func (m snapModel) next(s snapState, emit emitFunc[snapState]) {
 	step := func(actor, action string, do func(n *snapState)) {
 		n := s

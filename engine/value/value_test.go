@@ -54,10 +54,24 @@ func TestKeyRoundTrip(t *testing.T) {
 
 func TestDecodeKeyRefuses(t *testing.T) {
 	for _, b := range [][]byte{
-		nil, {}, {0}, {byte(KindNull), 0}, {byte(KindBool)}, {byte(KindBool), 2}, {byte(KindBool), 0, 0},
-		{byte(KindInt)}, {byte(KindInt), 1, 2, 3, 4, 5, 6, 7}, {byte(KindInt), 1, 2, 3, 4, 5, 6, 7, 8, 9},
-		{byte(KindFloat), 1}, {byte(KindDatetime)}, {byte(KindUUID), 1},
-		{byte(KindList)}, {byte(KindDict)}, {byte(KindCollection)}, {99}, {255, 1},
+		nil,
+		{},
+		{0},
+		{byte(KindNull), 0},
+		{byte(KindBool)},
+		{byte(KindBool), 2},
+		{byte(KindBool), 0, 0},
+		{byte(KindInt)},
+		{byte(KindInt), 1, 2, 3, 4, 5, 6, 7},
+		{byte(KindInt), 1, 2, 3, 4, 5, 6, 7, 8, 9},
+		{byte(KindFloat), 1},
+		{byte(KindDatetime)},
+		{byte(KindUUID), 1},
+		{byte(KindList)},
+		{byte(KindDict)},
+		{byte(KindCollection)},
+		{99},
+		{255, 1},
 	} {
 		if k, err := DecodeKey(b); err == nil {
 			t.Errorf("DecodeKey(%v) = %v", b, k)
@@ -94,6 +108,7 @@ func TestValueAccess(t *testing.T) {
 	v := Bytes(b)
 	b[0] = 'x'
 	v.AsBytes()[0] = 'y'
+	nan := Float(math.NaN())
 	for name, ok := range map[string]bool{
 		"zero value is invalid":    !Value{}.IsValid() && Value{}.Kind() == KindInvalid,
 		"bool":                     Bool(true).AsBool() && !Bool(false).AsBool() && !Int(1).AsBool(),
@@ -107,7 +122,7 @@ func TestValueAccess(t *testing.T) {
 		"bytes are copied":         v.AsString() == "b" && string(v.AsBytes()) == "b",
 		"string":                   String("s").AsString() == "s" && string(String("s").AsBytes()) == "s",
 		"string of an int":         Int(1).AsString() == "" && Int(1).AsBytes() == nil,
-		"a NaN equals itself":      Float(math.NaN()) == Float(math.NaN()),
+		"a NaN equals itself":      nan == Float(math.NaN()),
 		"0.0 is not -0.0":          Float(0) != Float(math.Copysign(0, -1)),
 		"string is not bytes":      String("a") != Bytes([]byte("a")),
 	} {
