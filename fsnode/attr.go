@@ -74,6 +74,9 @@ func (fs *fileSystem) fillEntry(out *fuse.EntryOut, n *node, e *engine.Entry) {
 	out.SetEntryTimeout(fs.opts.EntryTimeout)
 	out.SetAttrTimeout(fs.attrTimeout(n))
 	fillAttr(&out.Attr, n.id, e)
+	if !n.dir {
+		n.tell(&out.Attr)
+	}
 }
 
 // attrTimeout returns how long the kernel may believe the attributes of n.
@@ -105,6 +108,9 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 		setSize(&out.Attr, size)
 	}
 	out.SetTimeout(fs.attrTimeout(n))
+	if !n.dir {
+		n.tell(&out.Attr)
+	}
 	return fuse.OK
 }
 

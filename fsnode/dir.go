@@ -29,6 +29,7 @@ type dirHandle struct {
 	mu   sync.Mutex
 	keys []byte   // encoded keys, one behind the other
 	ends []uint32 // where they end
+	more int      // names that were handed out in another order than before
 	side bool     // a listed entry has something to say in the sidecar
 	wait bool     // the sidecar has lines that wait for their files
 	kind value.Kind
@@ -56,15 +57,25 @@ func (d *dirHandle) number(prev int, key value.Value) int {
 	if prev+1 < len(d.ends) && string(d.key(prev+1)) == string(enc) {
 		return prev + 1
 	}
+	if prev+1 < len(d.ends) || d.more > 0 {
+		d.more++
+	}
 	d.keys = append(d.keys, enc...)
 	d.ends = append(d.ends, uint32(len(d.keys)))
 	return len(d.ends) - 1
 }
 
-// rewind forgets the names.
+// rewind prepares for a new listing. Positions stay good, as long as that does
+// not need too much memory in a directory that changes all the time.
 //
 // Preconditions: d.mu is held.
-func (d *dirHandle) rewind() { d.keys, d.ends, d.side = d.keys[:0], d.ends[:0], false }
+func (d *dirHandle) rewind() {
+	const tooMany = 10000
+	if d.more > tooMany {
+		d.keys, d.ends, d.more = d.keys[:0], d.ends[:0], 0
+	}
+	d.side = false
+}
 
 // OpenDir opens a directory.
 func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {

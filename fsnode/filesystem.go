@@ -18,6 +18,8 @@ type fileSystem struct {
 	opts  Options
 	log   *slog.Logger
 
+	server *fuse.Server // set by Init
+
 	nodes   nodeTable
 	files   handleTable[*fileHandle]
 	dirs    handleTable[*dirHandle]
@@ -46,7 +48,7 @@ func (fs *fileSystem) String() string { return fs.opts.Name }
 func (fs *fileSystem) SetDebug(bool) {}
 
 // Init is called when the kernel has said what it can do.
-func (fs *fileSystem) Init(*fuse.Server) {}
+func (fs *fileSystem) Init(s *fuse.Server) { fs.server = s }
 
 // OnUnmount is called after the last request.
 func (fs *fileSystem) OnUnmount() {}

@@ -165,14 +165,15 @@ func touch(tx Tx, e *engine.Entry) error {
 }
 
 // clearSetID takes the set-user-id bit off a file, and the set-group-id bit
-// when the group may execute it, as a write does.
-func clearSetID(tx Tx, e *engine.Entry) error {
+// when the group may execute it, as a write does. It reports whether that
+// changed anything.
+func clearSetID(tx Tx, e *engine.Entry) (bool, error) {
 	mode := withoutSetID(e.Attr.Mode)
 	if mode == e.Attr.Mode {
-		return nil
+		return false, nil
 	}
 	_, err := tx.SetAttr(e.Parent, e.Key, engine.AttrChange{Mode: &mode})
-	return err
+	return true, err
 }
 
 // withoutSetID returns mode as clearSetID leaves it.

@@ -85,7 +85,9 @@ func (o *Options) mountOptions() *fuse.MountOptions {
 		Logger:            slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		MaxWrite:          maxWrite,
 		ExtraCapabilities: capabilities,
-		DisableSplice:     true,
+		// Every open counts, and no file is backed by another.
+		DisabledCapabilities: fuse.CAP_NO_OPEN_SUPPORT | fuse.CAP_PASSTHROUGH,
+		DisableSplice:        true,
 		// The kernel checks permissions against what we say of mode and owner.
 		Options: []string{"default_permissions"},
 	}

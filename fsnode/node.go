@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	"pongofs/encoding"
 	"pongofs/engine"
 	"pongofs/engine/value"
@@ -34,6 +36,7 @@ type node struct {
 	key    value.Value
 	seq    uint64 // version of the store that parent and key are from
 	gone   bool   // the last name was removed and no orphan kept
+	owned  bool   // it is an orphan of this mount, which removes it
 
 	// lookups and opens keep the node in the table; nodeTable.mu guards them.
 	lookups uint64
@@ -46,6 +49,14 @@ type node struct {
 	stage []*fileHandle // handles with a truncation or draft not published
 	last  *engine.Entry // as of the last open or removal, for what has no name
 	ghost version       // the image at the removal, for an open that was on its way
+	told  told          // what the kernel believes
+}
+
+// told is what the kernel was told of a file the last time.
+type told struct {
+	known bool // and it believes that still
+	size  uint64
+	mtime int64
 }
 
 // isOrphan reports whether the entry has lost its name but is kept since it is
@@ -97,6 +108,29 @@ func (n *node) setLast(e *engine.Entry) {
 	n.mu.Lock()
 	n.last = &c
 	n.mu.Unlock()
+}
+
+// tell notes what the kernel is told of n.
+func (n *node) tell(a *fuse.Attr) {
+	n.mu.Lock()
+	n.told = told{known: true, size: a.Size, mtime: int64(a.Mtime)*1e9 + int64(a.Mtimensec)}
+	n.mu.Unlock()
+}
+
+// forgetTold notes that the kernel will ask again: it has changed the file
+// itself.
+func (n *node) forgetTold() {
+	n.mu.Lock()
+	n.told.known = false
+	n.mu.Unlock()
+}
+
+// believesOther reports whether the kernel may take the size or time of n for
+// another than e has.
+func (n *node) believesOther(e *engine.Entry) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.told.known && (n.told.size != uint64(imageSize(e)) || n.told.mtime != e.Attr.Mtime)
 }
 
 // setGhost keeps the image of a file that has lost its name: a process may have
@@ -231,6 +265,13 @@ func (t *nodeTable) closed(n *node) bool {
 	return n.opens == 0
 }
 
+// isKnown reports whether the kernel knows n.
+func (t *nodeTable) isKnown(n *node) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return n.lookups > 0
+}
+
 // isOpen reports whether handles are open on n.
 func (t *nodeTable) isOpen(n *node) bool {
 	t.mu.RLock()
@@ -280,8 +321,10 @@ func (fs *fileSystem) transact(n *node, run func(func(Tx) error) error, fn func(
 // relocate looks for the entry of a file that is not where it was: somebody
 // outside this mount moved or removed it. It looks where that is cheap: among
 // the orphans, under the other form of the key (a dict that became a list or
-// the reverse) and, for a file that is open, in the whole directory. It
-// reports whether it found the entry.
+// the reverse) and, for a file that is open, in the whole directory. A file that
+// is not open becomes the one that has its name now: the caller means a name,
+// and atomic replacement must never look like a missing file. It reports
+// whether there is an entry.
 func (fs *fileSystem) relocate(n *node) bool {
 	if n.dir || n.virtual != nil {
 		return false
@@ -316,6 +359,11 @@ func (fs *fileSystem) relocate(n *node) bool {
 			}
 		}
 		if !open {
+			e, err := tx.Lookup(n.parent, n.key)
+			if err == nil && !e.IsContainer() && !e.Link {
+				n.eid = e.ID
+				set(&e)
+			}
 			return nil
 		}
 		return tx.Scan(n.parent, value.Value{}, false, func(e engine.Entry) bool {

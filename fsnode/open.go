@@ -3,6 +3,7 @@ package fsnode
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"syscall"
 	"time"
 
@@ -29,6 +30,9 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	}
 	if err != nil {
 		return fs.status("open", n, err)
+	}
+	if e := n.lastEntry(); e != nil && n.believesOther(e) {
+		fs.expireAttr(n)
 	}
 	h.kill = in.Mode&fuse.OPEN_KILL_SUIDGID != 0
 	out.Fh = fs.files.add(h)
@@ -70,6 +74,21 @@ func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uin
 	h.n.setLast(e)
 	fs.nodes.opened(h.n)
 	return nil
+}
+
+// expireAttr makes the kernel ask for the attributes of n, which somebody
+// outside this mount has changed: who opens a file and asks for its size then
+// gets the size of what he reads. Without a range of pages, this takes no lock
+// in the kernel that a request may hold, so it may be done during a request.
+func (fs *fileSystem) expireAttr(n *node) {
+	if fs.server == nil {
+		return
+	}
+	const attrOnly = -1
+	if st := fs.server.InodeNotify(n.id, attrOnly, 0); st != fuse.OK && st != fuse.ENOENT {
+		fs.log.Debug("cannot expire attributes", slog.Uint64("ino", n.id), slog.Any("status", st))
+	}
+	n.forgetTold()
 }
 
 // openGhost makes h a handle on a file that was removed, or replaced by another,
@@ -208,7 +227,7 @@ func (fs *fileSystem) flushTruncation(h *fileHandle) error {
 			err = touch(tx, e)
 		}
 		if err == nil && h.kill {
-			err = clearSetID(tx, e)
+			_, err = clearSetID(tx, e)
 		}
 		return err
 	})

@@ -47,21 +47,41 @@ func putOrphan(tx Tx, image []byte, attr engine.NewAttr) (engine.Entry, error) {
 func (fs *fileSystem) dropOrphan(n *node) {
 	n.loc.Lock()
 	defer n.loc.Unlock()
-	if !n.isOrphan() || n.gone || fs.nodes.isOpen(n) {
+	if !n.owned || n.gone || fs.nodes.isOpen(n) {
 		return
 	}
+	var ghost version
+	var last *engine.Entry
 	err := fs.store.Update(func(tx Tx) error {
-		err := tx.Remove(n.parent, n.key)
+		ghost.close()
+		e, err := tx.Lookup(n.parent, n.key)
 		if errors.Is(err, engine.ErrNotFound) {
 			return errUnchanged
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		last = &e
+		if ghost, err = loadVersion(fs.store, tx, &e); err != nil {
+			return err
+		}
+		return tx.Remove(n.parent, n.key)
 	})
 	if err != nil && !errors.Is(err, errUnchanged) {
+		ghost.close()
 		fs.status("drop orphan", n, err)
 		return
 	}
-	n.gone = true
+	n.gone, n.owned = true, false
+	if last == nil {
+		return
+	}
+	n.setLast(last)
+	if fs.nodes.isKnown(n) {
+		n.setGhost(ghost)
+		return
+	}
+	ghost.close()
 }
 
 // adopt keeps an open file alive whose entry somebody outside this mount has
@@ -74,17 +94,17 @@ func (fs *fileSystem) adopt(h *fileHandle) error {
 	if last == nil {
 		return errStale
 	}
-	image := make([]byte, h.ver.size)
-	if _, err := h.ver.readAt(image, 0); err != nil {
+	image, err := h.lastImage()
+	if err != nil {
 		return err
 	}
 	n.loc.Lock()
 	defer n.loc.Unlock()
-	if n.isOrphan() {
+	if n.isOrphan() && !n.gone {
 		return errStale
 	}
 	var e engine.Entry
-	err := fs.store.Update(func(tx Tx) error {
+	err = fs.store.Update(func(tx Tx) error {
 		var err error
 		e, err = putOrphan(tx, image, engine.NewAttr{Mode: last.Attr.Mode, UID: last.Attr.UID, GID: last.Attr.GID})
 		return err
@@ -92,8 +112,22 @@ func (fs *fileSystem) adopt(h *fileHandle) error {
 	if err != nil {
 		return err
 	}
-	n.eid, n.parent, n.key, n.gone = e.ID, e.Parent, e.Key, false
+	n.eid, n.parent, n.key = e.ID, e.Parent, e.Key
+	n.gone, n.owned = false, true
 	return nil
+}
+
+// lastImage returns what is known of the content of a file that is gone.
+//
+// Preconditions: h.mu is held.
+func (h *fileHandle) lastImage() ([]byte, error) {
+	v := h.ver
+	if v.seq == 0 {
+		v, _ = h.n.copyGhost()
+	}
+	image := make([]byte, v.size)
+	_, err := v.readAt(image, 0)
+	return image, err
 }
 
 // Tmpfile makes and opens a file without a name: O_TMPFILE.
@@ -117,6 +151,9 @@ func (fs *fileSystem) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.Cr
 		return fs.status("tmpfile", dir, err)
 	}
 	n := fs.nodes.remember(&e, seq)
+	n.loc.Lock()
+	n.owned = true
+	n.loc.Unlock()
 	fs.fillEntry(&out.EntryOut, n, &e)
 	out.EntryOut.Nlink = 0
 	fs.openCreated(n, &e, in, out)
@@ -146,7 +183,7 @@ func (fs *fileSystem) linkOrphan(dir, n *node, name string) (engine.Entry, error
 		return err
 	})
 	if err == nil {
-		n.parent, n.key, n.seq = e.Parent, e.Key, seq
+		n.parent, n.key, n.seq, n.owned = e.Parent, e.Key, seq, false
 	}
 	return e, err
 }

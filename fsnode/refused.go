@@ -3,10 +3,12 @@ package fsnode
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"pongofs/encoding"
 	"pongofs/engine"
@@ -78,13 +80,18 @@ func (r *refusals) total() uint64 {
 	return r.count
 }
 
-// text is the content of .pongo/errors: time, pid, path and reason a line.
+// text is the content of .pongo/errors: time, pid, path and reason a line. A
+// path with blanks in it is quoted.
 func (r *refusals) text() (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var b strings.Builder
 	for _, l := range r.last {
-		fmt.Fprintf(&b, "%s %d %s %s\n", l.at.UTC().Format(time.RFC3339Nano), l.pid, l.path, l.reason)
+		path := l.path
+		if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+			path = strconv.Quote(path)
+		}
+		fmt.Fprintf(&b, "%s %d %s %s\n", l.at.UTC().Format(time.RFC3339Nano), l.pid, path, l.reason)
 	}
 	return b.String(), nil
 }

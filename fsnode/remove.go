@@ -106,7 +106,7 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 func (n *node) removed(e *engine.Entry, orphan bool, ghost version, seq uint64) {
 	n.seq = seq
 	if orphan {
-		n.parent, n.key = engine.OrphansID, orphanKey(e.ID)
+		n.parent, n.key, n.owned = engine.OrphansID, orphanKey(e.ID), true
 		return
 	}
 	n.gone = true

@@ -41,6 +41,9 @@ func (fs *fileSystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.A
 		setSize(&out.Attr, size)
 	}
 	out.SetTimeout(fs.attrTimeout(n))
+	if !n.dir {
+		n.tell(&out.Attr)
+	}
 	return fuse.OK
 }
 

@@ -115,7 +115,7 @@ mkdir: cannot create directory 'l/+': Invalid argument
 mv: cannot move 'y' to a subdirectory of itself, 'l/+'
 6`},
 		{`rm l/1; ls -U l | tr '\n' ' '; cat l/1; cat l/2`, "0 2 3 4 5 cat: l/1: No such file or directory\nc"},
-		{`echo z > l/10; ls -U l | tr '\n' ' '; echo q > l/+; cat l/11`, "0 2 3 4 5 10 11 q"},
+		{`echo z > l/10; ls -U l | tr '\n' ' '; echo q > l/+; cat l/11`, "0 2 3 4 5 10 q"},
 		{`echo n > l/007; echo n > l/name; cat l/007; [ -e l/7 ] || echo gap; ls -U l | tr '\n' ' '`, "n\ngap\n0 2 3 4 5 10 11 007 name"},
 		{`echo x > l/2000000`, "bash: line 1: l/2000000: File too large"},
 		{`mv l/11 l/1; cat l/1; mv l/name l/12; ls -U l | tr '\n' ' '`, "q\n0 1 2 3 4 5 10 12 007"},

@@ -56,6 +56,7 @@ func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bo
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	kill = kill || h.kill
+	var killed bool
 	var next *draft
 	err := fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
 		next = nil
@@ -68,7 +69,9 @@ func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bo
 			return err
 		}
 		if kill {
-			return clearSetID(tx, e)
+			var err error
+			killed, err = clearSetID(tx, e)
+			return err
 		}
 		return nil
 	})
@@ -77,6 +80,10 @@ func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bo
 		return err
 	}
 	h.written(next)
+	if killed {
+		// The kernel expects a write to change no mode.
+		fs.expireAttr(h.n)
+	}
 	return nil
 }
 
@@ -122,6 +129,7 @@ func (fs *fileSystem) alsoDo(tx Tx, e *engine.Entry, err error, also func(Tx, *e
 func (h *fileHandle) written(d *draft) {
 	h.trunc, h.kill = false, false
 	h.changed = true
+	h.n.forgetTold()
 	h.draft = d
 	h.seq.active = false
 	if d != nil && d.dirty {

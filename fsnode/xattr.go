@@ -304,12 +304,17 @@ func (fs *fileSystem) setType(n *node, name string, flags uint32) error {
 // rekey looks for the files of a directory that has changed its kind: the keys
 // of its entries have changed their form.
 func (fs *fileSystem) rekey(dir engine.ID) {
-	var known []*node
+	type place struct {
+		n   *node
+		key value.Value
+	}
+	var known []place
+	var seq uint64
 	err := fs.store.View(func(tx Tx) error {
-		known = known[:0]
+		known, seq = known[:0], tx.Seq()
 		return tx.Scan(dir, value.Value{}, false, func(e engine.Entry) bool {
 			if n := fs.nodes.get(uint64(e.ID)); n != nil {
-				known = append(known, n)
+				known = append(known, place{n, e.Key})
 			}
 			return true
 		})
@@ -317,8 +322,8 @@ func (fs *fileSystem) rekey(dir engine.ID) {
 	if err != nil {
 		return // who comes to such a file finds it stale, and looks for it then
 	}
-	for _, n := range known {
-		fs.relocate(n)
+	for _, p := range known {
+		p.n.moved(dir, p.key, seq)
 	}
 }
 

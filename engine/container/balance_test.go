@@ -264,7 +264,7 @@ func TestEveryRotationRestoresBalance(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, mirrored := range []bool{false, true} {
-			tried, err := tryRotations(t, test.r, 24, test.insert, mirrored)
+			tried, err := tryRotations(t, test.r, 16, test.insert, mirrored)
 			t.Logf("%+v, insert %v: %d tried, %v", test.r, test.insert, tried, err)
 			if (err == nil) != test.works {
 				t.Errorf("%+v, insert %v, mirrored %v: %v after %d", test.r, test.insert, mirrored, err, tried)

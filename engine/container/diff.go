@@ -36,13 +36,12 @@ func DiffList(sp Space, old, now Tree, fn func(pos uint64, old, now *Item) error
 func diff(sp Space, old, now Tree, keyed bool, fn func(pos uint64, old, now *Item) error) error {
 	a, b := newSide(sp, old, keyed), newSide(sp, now, keyed)
 	for {
-		if err := align(a, b); err != nil {
+		err := align(a, b)
+		if err != nil || !a.ready && !b.ready {
 			return err
 		}
-		var err error
-		switch order := a.compare(b); {
-		case !a.ready && !b.ready:
-			return nil
+		order := a.compare(b)
+		switch {
 		case order < 0:
 			err = fn(a.pos, &a.item, nil)
 		case order > 0:
@@ -50,7 +49,6 @@ func diff(sp Space, old, now Tree, keyed bool, fn func(pos uint64, old, now *Ite
 		case !a.item.Equal(&b.item):
 			err = fn(a.pos, &a.item, &b.item)
 		}
-		order := a.compare(b)
 		if order <= 0 && err == nil {
 			err = a.next()
 		}
@@ -210,13 +208,13 @@ func (t IDTable) Diff(sp Space, now IDTable, fn func(id uint64, old, now layout.
 	if err := now.check(); err != nil {
 		return err
 	}
-	d := idDiff{sp, fn}
+	d := idDiff{idWalk{sp: sp}, idWalk{sp: sp}, fn}
 	return d.diff(t.Ref, t.Height, now.Ref, now.Height, 0)
 }
 
 type idDiff struct {
-	sp Space
-	fn func(id uint64, old, now layout.Ref) error
+	old, now idWalk
+	fn       func(id uint64, old, now layout.Ref) error
 }
 
 // diff compares two subtables of heights ha and hb, 0 for refs of records;
@@ -237,12 +235,12 @@ func (d *idDiff) diff(a layout.Ref, ha uint32, b layout.Ref, hb uint32, base uin
 	var na, nb idNode
 	var err error
 	if a != layout.Nil && ha >= hb {
-		if na, err = openIDNode(d.sp, a, ha-1); err != nil {
+		if na, err = d.old.open(a, ha-1); err != nil {
 			return err
 		}
 	}
 	if b != layout.Nil && hb >= ha {
-		if nb, err = openIDNode(d.sp, b, hb-1); err != nil {
+		if nb, err = d.now.open(b, hb-1); err != nil {
 			return err
 		}
 	}

@@ -273,11 +273,30 @@ func (t IDTable) Walk(sp Space, fn func(id uint64, ref layout.Ref) error) error 
 	if err := t.check(); err != nil || t.Height == 0 {
 		return err
 	}
-	return walkIDs(sp, t.Ref, t.Height-1, 0, fn)
+	w := idWalk{sp: sp}
+	return w.walk(t.Ref, t.Height-1, 0, fn)
 }
 
-func walkIDs(sp Space, ref layout.Ref, level uint32, base uint64, fn func(uint64, layout.Ref) error) error {
-	n, err := openIDNode(sp, ref, level)
+// idWalk opens every node once. In a damaged table a node may hang in several
+// places, so that a walk would take for ever.
+type idWalk struct {
+	sp   Space
+	seen map[layout.Ref]struct{}
+}
+
+func (w *idWalk) open(ref layout.Ref, level uint32) (idNode, error) {
+	if _, again := w.seen[ref]; again {
+		return idNode{}, layout.Corrupt("id node", ref, "object has two parents")
+	}
+	if w.seen == nil {
+		w.seen = make(map[layout.Ref]struct{})
+	}
+	w.seen[ref] = struct{}{}
+	return openIDNode(w.sp, ref, level)
+}
+
+func (w *idWalk) walk(ref layout.Ref, level uint32, base uint64, fn func(uint64, layout.Ref) error) error {
+	n, err := w.open(ref, level)
 	if err != nil {
 		return err
 	}
@@ -285,7 +304,7 @@ func walkIDs(sp Space, ref layout.Ref, level uint32, base uint64, fn func(uint64
 	for rest := n.bitmap; rest != 0; rest &= rest - 1 {
 		id := base | uint64(bits.TrailingZeros32(rest))<<(level*layout.IDNodeBits)
 		if level > 0 {
-			err = walkIDs(sp, n.ref(i), level-1, id, fn)
+			err = w.walk(n.ref(i), level-1, id, fn)
 		} else {
 			err = fn(id, n.ref(i))
 		}

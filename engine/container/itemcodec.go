@@ -30,7 +30,7 @@ func checkItem(it *Item) error {
 			return errItem
 		}
 	case KindGap:
-		if it.Size == 0 || it.Size > MaxListLen {
+		if it.Size == 0 || it.Size > MaxListLen || it.Flags != 0 {
 			return errItem
 		}
 	case value.KindBool:
@@ -223,7 +223,7 @@ func decodeItem(it *Item, b []byte, baseID uint64, baseTime int64) bool {
 	r := itemReader{b: rest[2:]}
 	if it.Kind == KindGap {
 		it.Size = r.uvarint()
-		return !r.bad && len(r.b) == 0 && has == 0 && it.Size > 0 && it.Size <= MaxListLen
+		return !r.bad && len(r.b) == 0 && has == 0 && it.Flags == 0 && it.Size > 0 && it.Size <= MaxListLen
 	}
 	it.ID = baseID + uint64(r.varint())
 	if has&layout.HasMtime != 0 {

@@ -37,6 +37,7 @@ type treeVerifier struct {
 	seen  map[layout.Ref]struct{} // objects of a list; keys would be out of order
 	gap   bool                    // the last item was a gap run
 	item  Item
+	enc   []byte
 }
 
 // verify checks the subtree t, in which lo <= keys < hi; nil is no bound.
@@ -94,13 +95,18 @@ func (v *treeVerifier) verifyLeaf(t Tree, lo, hi []byte) error {
 		if end <= at || end > l.used-l.area {
 			return layout.Corrupt("leaf", t.Ref, "item %d ends at %d, the one before at %d", i, end, at)
 		}
-		if b := l.obj[l.area+at : l.area+end]; !wellFormed(b) {
+		b := l.obj[l.area+at : l.area+end]
+		if !wellFormed(b) {
 			return layout.Corrupt("leaf", t.Ref, "item %d has a key of bad length", i)
 		}
 		at = end
 		it := &v.item
 		if err := l.decode(t.Ref, i, it); err != nil {
 			return err
+		}
+		// An item has one encoding: without fields that say what is so anyway.
+		if v.enc = appendItem(v.enc[:0], it, l.baseID(), l.baseTime()); !bytes.Equal(v.enc, b) {
+			return layout.Corrupt("leaf", t.Ref, "item %d is not in the shortest form", i)
 		}
 		if it.Kind == KindGap {
 			if v.gap && i > 0 {
@@ -200,16 +206,12 @@ func VerifyIDTable(sp Space, t IDTable) error {
 	if t.Height > 1 && top.bitmap == 1 {
 		return layout.Corrupt("id node", t.Ref, "top node is not needed")
 	}
-	seen := make(map[layout.Ref]struct{})
-	return verifyIDs(sp, t.Ref, t.Height-1, seen)
+	w := idWalk{sp: sp}
+	return verifyIDs(&w, t.Ref, t.Height-1)
 }
 
-func verifyIDs(sp Space, ref layout.Ref, level uint32, seen map[layout.Ref]struct{}) error {
-	if _, again := seen[ref]; again {
-		return layout.Corrupt("id node", ref, "object has two parents")
-	}
-	seen[ref] = struct{}{}
-	n, err := openIDNode(sp, ref, level)
+func verifyIDs(w *idWalk, ref layout.Ref, level uint32) error {
+	n, err := w.open(ref, level)
 	if err != nil {
 		return err
 	}
@@ -220,7 +222,7 @@ func verifyIDs(sp Space, ref layout.Ref, level uint32, seen map[layout.Ref]struc
 		if level == 0 {
 			continue
 		}
-		if err := verifyIDs(sp, n.ref(i), level-1, seen); err != nil {
+		if err := verifyIDs(w, n.ref(i), level-1); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ func TestRandom(t *testing.T) {
 	r := newRand(t)
 	w := newWorld(t, firstSlab+emergencySlabs+2, 120, nil)
 	heaps := []*Heap{w.heap(1, nil), w.heap(2, nil), w.heap(3, nil)}
-	for round := range 60 {
+	for round := range rounds(60) {
 		h := heaps[r.IntN(len(heaps))]
 		w.work(h, r, 200, 1+r.IntN(800))
 		switch r.IntN(5) {
@@ -40,7 +40,7 @@ func TestConcurrent(t *testing.T) {
 	r := newRand(t)
 	w := newWorld(t, firstSlab+emergencySlabs+1, 200, nil)
 	heaps := []*Heap{w.heap(1, nil), w.heap(2, nil), w.heap(3, nil)}
-	for range 4 {
+	for range rounds(4) {
 		var wg sync.WaitGroup
 		for i := range 6 {
 			own := rand.New(rand.NewPCG(r.Uint64(), 0))
@@ -69,7 +69,7 @@ func TestLeaseRace(t *testing.T) {
 		wg.Go(func() {
 			c := &Cursor{h: h}
 			own := &world{t: t, granules: w.granules}
-			for n := range uint32(5000) {
+			for n := range uint32(rounds(5000)) {
 				own.number.Store(uint32(i+1)<<24 | n)
 				if err := own.alloc(c, layout.MaxObject, 1); err != nil {
 					t.Error(err)
@@ -88,7 +88,7 @@ func TestLeaseRace(t *testing.T) {
 func TestGrowTogether(t *testing.T) {
 	r := newRand(t)
 	const start, step = firstSlab + emergencySlabs, 8
-	for range 20 {
+	for range rounds(20) {
 		w := newWorld(t, start, 250, nil)
 		var wg sync.WaitGroup
 		gate := make(chan struct{})

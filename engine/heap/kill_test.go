@@ -71,9 +71,9 @@ func leak(w *world, h *Heap, r *rand.Rand, n int) {
 func TestKilled(t *testing.T) {
 	r := newRand(t)
 	for _, point := range points {
-		for _, nth := range []int{1, 2, 7, 30} {
+		for _, nth := range []int{1, 2, 7, 30}[:rounds(4)] {
 			t.Run(fmt.Sprintf("%s-%d", point, nth), func(t *testing.T) {
-				w := newWorld(t, firstSlab+emergencySlabs+2, 300, nil)
+				w := newWorld(t, firstSlab+emergencySlabs+2, 130, nil)
 				other := w.heap(2, nil)
 				leak(w, other, r, 40)
 				killed := false
@@ -125,9 +125,9 @@ func TestKilled(t *testing.T) {
 func TestStopped(t *testing.T) {
 	r := newRand(t)
 	for _, point := range points {
-		for _, nth := range []int{1, 3, 20} {
+		for _, nth := range []int{1, 3, 20}[:rounds(3)] {
 			t.Run(fmt.Sprintf("%s-%d", point, nth), func(t *testing.T) {
-				w := newWorld(t, firstSlab+emergencySlabs+2, 300, nil)
+				w := newWorld(t, firstSlab+emergencySlabs+2, 130, nil)
 				other := w.heap(2, nil)
 				leak(w, other, r, 40)
 				stopped, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})

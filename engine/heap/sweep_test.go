@@ -2,7 +2,6 @@ package heap
 
 import (
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -65,27 +64,51 @@ func TestSweep(t *testing.T) {
 	require.Equal(t, young, u.Objects)
 }
 
-// Writers allocate and free beside a sweep, in the very slabs that it looks
-// at. The sweep pauses in the middle of its work, so that what it has looked at
-// is out of date when it goes on; then it sweeps again and again.
+// churner is a writer whose objects are younger than what a sweep frees. It
+// leases slabs anew all the time.
+type churner struct {
+	w *world // of its own objects
+	h *Heap
+	c *Cursor
+	r *rand.Rand
+}
+
+func newChurner(w *world, owner uint64, r *rand.Rand) *churner {
+	young := &world{t: w.t, granules: w.granules}
+	young.number.Store(uint32(owner) << 28)
+	h := w.heap(owner, nil)
+	return &churner{w: young, h: h, c: h.Cursor(), r: rand.New(rand.NewPCG(r.Uint64(), 0))}
+}
+
+func (ch *churner) turn() {
+	if ch.r.IntN(2) > 0 || len(ch.w.live) >= 300 || ch.w.alloc(ch.c, 16+ch.r.IntN(100), 2) != nil {
+		ch.w.free(ch.h, ch.r)
+	}
+	if ch.r.IntN(20) == 0 {
+		ch.c.close()
+	}
+}
+
+func (ch *churner) end() {
+	for len(ch.w.live) > 0 {
+		ch.w.free(ch.h, ch.r)
+	}
+	ch.c.close()
+}
+
+// Writers allocate and free beside a sweep, in the very slabs that it looks at:
+// first whenever it is about to free, so that what it has seen is out of date,
+// then in parallel.
 func TestSweepBesideWriters(t *testing.T) {
 	r := newRand(t)
-	const slabs = emergencyEnd + 14
+	const slabs = emergencyEnd + 6
 	w := newWorld(t, slabs, slabs, nil)
 	h := w.heap(1, nil)
-	var turns atomic.Int64 // of the writers
-	pause := func(point string) {
-		if point == "sweep.before-free" {
-			for until := turns.Load() + 100; turns.Load() < until && !t.Failed(); {
-				runtime.Gosched()
-			}
-		}
-	}
-	for range 4 {
+	for range rounds(12) {
 		// Half of the old objects are garbage, so there is no slab without gaps.
 		c := h.Cursor()
 		garbage := int64(0)
-		for w.alloc(c, 16+r.IntN(500), 1) == nil {
+		for w.alloc(c, 16+r.IntN(200), 1) == nil {
 			if r.IntN(2) == 0 {
 				o := w.live[len(w.live)-1]
 				w.live = w.live[:len(w.live)-1]
@@ -101,44 +124,30 @@ func TestSweepBesideWriters(t *testing.T) {
 		h.RefreshHints()
 		marked := w.liveSet()
 
-		var wg sync.WaitGroup
+		writers := []*churner{newChurner(w, 2, r), newChurner(w, 3, r)}
+		sweeper := w.heap(4, func(point string) {
+			for i := 0; point == "sweep.before-free" && i < 100; i++ {
+				writers[i%2].turn()
+			}
+		})
+		require.Equal(t, garbage, sweeper.Sweep(marked, 1).Objects)
+
+		sweeper.hook = nil
 		var stop atomic.Bool
-		for i := range 2 {
-			own := rand.New(rand.NewPCG(r.Uint64(), 0))
-			writer := w.heap(uint64(i+2), nil)
-			young := &world{t: t, granules: w.granules}
-			young.number.Store(uint32(i+1) << 28)
+		var wg sync.WaitGroup
+		for _, writer := range writers {
 			wg.Go(func() {
-				c := writer.Cursor()
-				for !stop.Load() && !t.Failed() {
-					turns.Add(1)
-					if own.IntN(2) == 0 && len(young.live) < 300 {
-						if young.alloc(c, 16+own.IntN(300), 2) != nil {
-							c.close()
-						}
-					} else {
-						young.free(writer, own)
-					}
-					if own.IntN(20) == 0 {
-						c.close() // so that slabs are leased anew all the time
-					}
+				for !stop.Load() && !raceEnabled && !t.Failed() {
+					writer.turn()
 				}
-				for len(young.live) > 0 {
-					young.free(writer, own)
-				}
-				c.close()
+				writer.end()
 			})
 		}
-		sweeper := w.heap(4, pause)
-		swept := sweeper.Sweep(marked, 1)
-		sweeper.hook = nil
-		for range 200 {
-			again := sweeper.Sweep(marked, 1)
-			require.Zero(t, again.Objects)
+		for range 60 {
+			require.Zero(t, sweeper.Sweep(marked, 1).Objects)
 		}
 		stop.Store(true)
 		wg.Wait()
-		require.Equal(t, garbage, swept.Objects)
 		w.check(h, false)
 		for len(w.live) > 200 {
 			w.free(h, r)

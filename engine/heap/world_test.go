@@ -33,6 +33,14 @@ func newRand(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
+// rounds returns n, or less of it under the race detector.
+func rounds(n int) int {
+	if raceEnabled {
+		return max(1, n/4)
+	}
+	return n
+}
+
 const firstSlab = layout.ReservedSlabs
 
 // world is a store on the Go heap, and a model of what is allocated in it: for
