@@ -122,7 +122,7 @@ func (fs *fileSystem) openCreated(n *node, e *engine.Entry, in *fuse.CreateIn, o
 		h.ver = version{seq: 1, inc: e.Incarnation}
 	}
 	n.setLast(e)
-	fs.nodes.opened(n)
+	fs.opened(h)
 	out.Fh = fs.files.add(h)
 	out.OpenFlags = fileFlags(h.writable)
 }
@@ -154,6 +154,7 @@ func (fs *fileSystem) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, ou
 	if err != nil {
 		return fs.status("mknod", dir, err)
 	}
+	n.madeBy(in.Pid)
 	fs.fillCreated(out, n, &e, name)
 	return fuse.OK
 }

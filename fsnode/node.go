@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -50,6 +51,14 @@ type node struct {
 	last  *engine.Entry // as of the last open or removal, for what has no name
 	ghost version       // the image at the removal, for an open that was on its way
 	told  told          // what the kernel believes
+	// writers counts the handles that are open for writing. A type that is set
+	// while there are some and the file is empty is wanted, and declared when the
+	// content is there; so is one that the process sets that has just made the
+	// file with mknod: tar sets extended attributes first.
+	writers int
+	maker   uint32    // who made it with mknod and may have more to say
+	fresh   time.Time // until then
+	wanted  value.Kind
 }
 
 // told is what the kernel was told of a file the last time.
@@ -131,6 +140,43 @@ func (n *node) believesOther(e *engine.Entry) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.told.known && (n.told.size != uint64(imageSize(e)) || n.told.mtime != e.Attr.Mtime)
+}
+
+// want notes a type that a process wants a file to have when its content is
+// written. It reports false when nobody is about to write it.
+func (n *node) want(kind value.Kind, pid uint32) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.writers == 0 && (pid == 0 || n.maker != pid || time.Now().After(n.fresh)) {
+		return false
+	}
+	n.wanted = kind
+	return true
+}
+
+// madeBy notes who made a file without opening it.
+func (n *node) madeBy(pid uint32) {
+	const freshTime = 10 * time.Second
+	n.mu.Lock()
+	n.maker, n.fresh = pid, time.Now().Add(freshTime)
+	n.mu.Unlock()
+}
+
+// wantedKind returns what want noted, if anything.
+func (n *node) wantedKind() value.Kind {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.wanted
+}
+
+// countWriter notes that a handle for writing was opened or closed. The last
+// one takes what was wanted with it.
+func (n *node) countWriter(by int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.writers += by; n.writers == 0 {
+		n.wanted, n.maker = value.KindInvalid, 0
+	}
 }
 
 // setGhost keeps the image of a file that has lost its name: a process may have

@@ -10,6 +10,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"pongofs/engine"
+	"pongofs/engine/value"
 )
 
 // Open opens a file. The truncation of O_TRUNC is only staged: the first write
@@ -72,8 +73,16 @@ func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uin
 		h.ver = v
 	}
 	h.n.setLast(e)
-	fs.nodes.opened(h.n)
+	fs.opened(h)
 	return nil
+}
+
+// opened counts h as open.
+func (fs *fileSystem) opened(h *fileHandle) {
+	fs.nodes.opened(h.n)
+	if h.writable {
+		h.n.countWriter(+1)
+	}
 }
 
 // expireAttr makes the kernel ask for the attributes of n, which somebody
@@ -102,7 +111,7 @@ func (fs *fileSystem) openGhost(h *fileHandle, flags uint32) bool {
 	if flags&syscall.O_TRUNC == 0 {
 		h.ver = v
 	}
-	fs.nodes.opened(h.n)
+	fs.opened(h)
 	return true
 }
 
@@ -137,6 +146,11 @@ func (fs *fileSystem) claim(h *fileHandle) error {
 	if !h.changed {
 		return nil
 	}
+	if kind := h.n.wantedKind(); kind != value.KindInvalid {
+		if err := fs.claimWanted(h, kind); err != nil {
+			return err
+		}
+	}
 	waits := false
 	var name string
 	look := func(tx Tx, e *engine.Entry) error {
@@ -165,6 +179,28 @@ func (fs *fileSystem) claim(h *fileHandle) error {
 	})
 }
 
+// claimWanted declares the type that was set when the file was empty, once it
+// is not.
+//
+// Preconditions: h.mu is held.
+func (fs *fileSystem) claimWanted(h *fileHandle, kind value.Kind) error {
+	empty := false
+	err := fs.update(h.n, func(tx Tx, e *engine.Entry) error {
+		if empty = imageSize(e) == 0; empty || e.Declared || e.Link {
+			return errUnchanged
+		}
+		return declare(tx, e, kind)
+	})
+	if !empty {
+		h.n.want(value.KindInvalid, 0)
+	}
+	if err != nil {
+		h.refused = true
+		fs.noteRefusal(h.n, h.pid, err)
+	}
+	return err
+}
+
 // Release is called when the last descriptor of a handle is closed.
 func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	h := fs.files.remove(in.Fh)
@@ -180,6 +216,9 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	fs.releaseHandle(h)
+	if h.writable {
+		n.countWriter(-1)
+	}
 	if fs.nodes.closed(n) {
 		fs.dropOrphan(n)
 	}

@@ -101,6 +101,8 @@ func TestDeclared(t *testing.T) {
 			"setfattr: age: Invalid argument\n# file: age\nuser.pongo.type=\"string\"\n\nword"},
 		{`echo 1 > b; setfattr -n user.pongo.type -v int b; mv b c; getfattr -d c; echo 2 > d; mv d c; getfattr -d c; cat c; echo no > d; mv d c 2>&1; ls`,
 			"# file: c\nuser.pongo.type=\"int\"\n\n# file: c\nuser.pongo.type=\"int\"\n\n2\nmv: cannot move 'd' to a subdirectory of itself, 'c'\nage\nc\nd\nn"},
+		{`: > e; setfattr -n user.pongo.type -v int e; exec 3> e; setfattr -n user.pongo.type -v int e; echo $?; echo 5 >&3; exec 3>&-; getfattr -d e; exec 3> g; setfattr -n user.pongo.type -v int g; echo no >&3; exec 3>&-; getfattr -d g; cat g; rm e g`,
+			"setfattr: e: Invalid argument\n0\n# file: e\nuser.pongo.type=\"int\"\n\nno"},
 		{`: > c; cat c; truncate -s 0 c; cat c; perl -e 'truncate("c",0) or print "$!\n"'`, "2\ntruncate: failed to close 'c': Invalid argument\n2\nInvalid argument"},
 		{`exec 3<> c; printf 12 >&3; cat <&3 /proc/self/fd/3 >/dev/null; printf '3\n' >&3; exec 3>&-; cat c`, "123"},
 	})

@@ -80,6 +80,9 @@ func (fs *fileSystem) xattr(n *node, name string) ([]byte, error) {
 		switch name {
 		case xattrType:
 			kind, err := tx.TypeOf(e)
+			if wanted := n.wantedKind(); wanted != value.KindInvalid {
+				kind = wanted
+			}
 			val = []byte(kind.String())
 			return err
 		case xattrKey:
@@ -208,7 +211,7 @@ func (fs *fileSystem) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name stri
 	var err error
 	switch {
 	case name == xattrType:
-		err = fs.setType(n, string(data), in.Flags)
+		err = fs.setType(n, string(data), in.Flags, in.Pid)
 		fs.noteRefusal(n, in.Pid, err)
 		if errors.Is(err, encoding.ErrRange) {
 			err = syscall.EINVAL // ERANGE means something else here
@@ -275,7 +278,7 @@ func (fs *fileSystem) setUserXattr(n *node, name string, val []byte, flags uint3
 
 // setType declares the type of a value, converting it through its text, or
 // converts a directory.
-func (fs *fileSystem) setType(n *node, name string, flags uint32) error {
+func (fs *fileSystem) setType(n *node, name string, flags, pid uint32) error {
 	kind, ok := value.ParseKind(strings.TrimRight(name, "\n\x00"))
 	if !ok {
 		return syscall.EINVAL
@@ -293,7 +296,11 @@ func (fs *fileSystem) setType(n *node, name string, flags uint32) error {
 		case e.IsContainer():
 			return tx.Convert(e.ID, kind)
 		}
-		return declare(tx, e, kind)
+		err := declare(tx, e, kind)
+		if errors.Is(err, encoding.ErrSyntax) && imageSize(e) == 0 && n.want(kind, pid) {
+			return errUnchanged
+		}
+		return err
 	})
 	if err == nil && kind.IsContainer() {
 		fs.rekey(n.eid)

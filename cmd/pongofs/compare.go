@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"pongofs/engine"
@@ -191,6 +192,10 @@ func (c *comparer) attributes(path string, a, b *engine.Entry) error {
 	names := maps.Clone(attrsA)
 	maps.Copy(names, attrsB)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
+		// What the mount keeps for itself, such as the times of a sidecar.
+		if strings.HasPrefix(name, "pongo.") {
+			continue
+		}
 		x, inA := attrsA[name]
 		y, inB := attrsB[name]
 		if inA == inB && bytes.Equal(x, y) {

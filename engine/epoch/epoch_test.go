@@ -433,9 +433,16 @@ func TestNamedPins(t *testing.T) {
 
 func TestNamedPinsRunOut(t *testing.T) {
 	v := newEnv(t)
+	const left = 20
+	for i := range layout.NamedPins - left { // one by one would take quadratic time
+		p := v.shm.NamedPin(i)
+		p.Owner.Store(v.other.token)
+		p.Seq.Store(uint64(i + 1))
+		p.Kind.Store(layout.PinRoot)
+	}
 	var pins []*Named
-	for i := range layout.NamedPins {
-		n, err := v.e.PinRoot(uint64(i+1), 64)
+	for range left {
+		n, err := v.e.PinRoot(77, 64)
 		require.NoError(t, err)
 		pins = append(pins, n)
 	}
@@ -444,12 +451,13 @@ func TestNamedPinsRunOut(t *testing.T) {
 	_, err = v.other.PinValue(1, 1, 64)
 	require.ErrorIs(t, err, ErrPins)
 	require.Len(t, v.e.NamedPins(nil), layout.NamedPins)
-	pins[4711].Drop()
+	pins[left/2].Drop()
 	n, err := v.other.PinValue(99, 1, 64)
 	require.NoError(t, err)
 	require.Len(t, v.e.NamedPins(nil), layout.NamedPins)
 	n.Drop()
-	require.Len(t, v.e.NamedPins(nil), layout.NamedPins-1)
+	CleanSlot(v.shm, 2, v.other.token)
+	require.Len(t, v.e.NamedPins(nil), left-1)
 }
 
 // What a dead process has pinned is released, a pin that it had only begun to
