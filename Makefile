@@ -20,7 +20,7 @@ N = 50
 RUN_DIR = run
 
 .PHONY: all build run test check integration race fuzz crash bench bench-files \
-	fmt lint cover tools docs install clean
+	fmt lint cover tools install clean
 
 all: build
 

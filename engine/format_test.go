@@ -105,8 +105,7 @@ type dump struct {
 	img []byte
 	out strings.Builder
 
-	at    uint64 // where the next line begins
-	times map[uint64]bool
+	at uint64 // where the next line begins
 }
 
 func (d *dump) u16(off uint64) uint16 { return binary.LittleEndian.Uint16(d.img[off:]) }

@@ -10,16 +10,6 @@ import (
 	"pongofs/engine/value"
 )
 
-func newTestStore(t *testing.T) *Store {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "test.pongo")
-	require.NoError(t, Create(path, CreateOptions{}))
-	s, err := Open(path, Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s
-}
-
 func TestPutGetReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.pongo")
 	require.NoError(t, Create(path, CreateOptions{}))

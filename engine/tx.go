@@ -37,7 +37,7 @@ type Tx struct {
 	ed         edit
 	cursor     container.Cursor
 	containers []*openContainer
-	key, key2  []byte // scratch for encoded keys
+	key        []byte // scratch for an encoded key
 	dEntries   int64
 	dConts     int64
 }

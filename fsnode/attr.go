@@ -28,11 +28,11 @@ func imageSize(e *engine.Entry) int64 {
 func fileMode(e *engine.Entry) uint32 {
 	switch {
 	case e.IsContainer():
-		return syscall.S_IFDIR | e.Attr.Mode&07777
+		return syscall.S_IFDIR | e.Attr.Mode&0o7777
 	case e.Link:
 		return syscall.S_IFLNK | 0o777
 	}
-	return syscall.S_IFREG | e.Attr.Mode&07777
+	return syscall.S_IFREG | e.Attr.Mode&0o7777
 }
 
 // setTimes splits the nanoseconds of mtime and ctime; atime is mtime.

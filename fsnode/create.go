@@ -16,7 +16,7 @@ const setGID = 0o2000
 // newAttr returns the attributes of a new entry in dir: a directory with the
 // set-group-id bit passes its group on.
 func newAttr(dir *engine.Entry, in *fuse.InHeader, mode uint32, isDir bool) engine.NewAttr {
-	a := engine.NewAttr{Mode: mode & 07777, UID: in.Uid, GID: in.Gid}
+	a := engine.NewAttr{Mode: mode & 0o7777, UID: in.Uid, GID: in.Gid}
 	if dir.Attr.Mode&setGID != 0 {
 		a.GID = dir.Attr.GID
 		if isDir {

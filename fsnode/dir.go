@@ -118,7 +118,8 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 				*o = fuse.EntryOut{}
 			}
 		default:
-			fs.fillEntry(o, fs.nodes.remember(&l.entry, l.seq), &l.entry)
+			n := fs.nodes.remember(l.entry, l.seq)
+			fs.fillEntry(o, n, l.entry)
 		}
 		return true
 	}, true)
@@ -126,12 +127,15 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 
 // listed is an entry of a listing.
 type listed struct {
-	entry   engine.Entry
+	name string
+	key  value.Value
+	id   uint64
+	mode uint32
+	pos  uint64
+
+	entry   *engine.Entry // if it is to be looked up
 	seq     uint64
-	name    string
-	pos     uint64
 	virtual virtual
-	id      uint64
 }
 
 // list hands the names behind a position to add until that returns false.
@@ -174,7 +178,7 @@ func (fs *fileSystem) list(in *fuse.ReadIn, add func(fuse.DirEntry, *listed) boo
 	}
 	for i := range page {
 		l := &page[i]
-		e := fuse.DirEntry{Name: l.name, Ino: uint64(l.entry.ID), Mode: fileMode(&l.entry), Off: l.pos}
+		e := fuse.DirEntry{Name: l.name, Ino: l.id, Mode: l.mode, Off: l.pos}
 		if !add(e, l) {
 			return fuse.OK
 		}
@@ -197,6 +201,11 @@ const (
 //
 // Preconditions: d.mu is held.
 func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []listed, end bool, err error) {
+	each := direntBytes + 16
+	if plus {
+		each += plusBytes
+	}
+	page = make([]listed, 0, size/each)
 	var after value.Value
 	if prev >= 0 {
 		if after, err = value.DecodeKey(d.key(prev)); err != nil {
@@ -234,7 +243,11 @@ func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []list
 				}
 				d.side = !shows
 			}
-			page = append(page, listed{entry: e, seq: seq, name: name})
+			l := listed{name: name, key: e.Key, id: uint64(e.ID), mode: fileMode(&e), seq: seq}
+			if plus {
+				l.entry = &e
+			}
+			page = append(page, l)
 			return true
 		})
 		return errors.Join(err, failed)
@@ -243,7 +256,7 @@ func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []list
 		return nil, false, err
 	}
 	for i := range page {
-		prev = d.number(prev, page[i].entry.Key)
+		prev = d.number(prev, page[i].key)
 		page[i].pos = posNames + uint64(prev)
 	}
 	return page, end, nil

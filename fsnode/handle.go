@@ -76,10 +76,10 @@ type fileHandle struct {
 	// that a line of the sidecar may have waited for it.
 	changed bool
 
-	// n.mu guards the state of the handle in n.stage.
+	// n.mu guards the state of the handle in activity.stage.
 	flushed bool          // some descriptor was closed since it was staged
 	waited  bool          // somebody has waited in vain since then
-	settled chan struct{} // closed when the handle leaves n.stage
+	settled chan struct{} // closed when the handle leaves the stage
 	size    int64         // of the file as the handle sees it
 }
 
@@ -110,7 +110,8 @@ func (n *node) stageHandle(h *fileHandle, size int64) {
 	}
 	h.settled = make(chan struct{})
 	h.flushed, h.waited = false, false
-	n.stage = append(n.stage, h)
+	a := n.active()
+	a.stage = append(a.stage, h)
 	n.staged.Add(1)
 }
 
@@ -123,9 +124,9 @@ func (n *node) unstageHandle(h *fileHandle) {
 	}
 	close(h.settled)
 	h.settled = nil
-	for i, other := range n.stage {
+	for i, other := range n.act.stage {
 		if other == h {
-			n.stage = append(n.stage[:i], n.stage[i+1:]...)
+			n.act.stage = append(n.act.stage[:i], n.act.stage[i+1:]...)
 			break
 		}
 	}
@@ -149,7 +150,7 @@ func (fs *fileSystem) settle(n *node, pid uint32) bool {
 	var waits []*fileHandle
 	var chans []chan struct{}
 	n.mu.Lock()
-	for _, h := range n.stage {
+	for _, h := range n.active().stage {
 		if h.flushed && !h.waited {
 			waits = append(waits, h)
 			chans = append(chans, h.settled)
@@ -185,7 +186,7 @@ func (n *node) stagedSize(h *fileHandle, pid uint32) (int64, bool) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, s := range n.stage {
+	for _, s := range n.active().stage {
 		if s == h || h == nil && s.pid == pid {
 			return s.size, true
 		}
@@ -195,7 +196,7 @@ func (n *node) stagedSize(h *fileHandle, pid uint32) (int64, bool) {
 	}
 	// Another thread of the process that opened it.
 	group := threadGroup(pid)
-	for _, s := range n.stage {
+	for _, s := range n.active().stage {
 		if group != 0 && threadGroup(s.pid) == group {
 			return s.size, true
 		}

@@ -6,9 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
-
-	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"pongofs/encoding"
 	"pongofs/engine"
@@ -46,26 +43,9 @@ type node struct {
 	// staged counts the handles in stage, so that most requests need no lock.
 	staged atomic.Int32
 
-	mu    sync.Mutex
-	stage []*fileHandle // handles with a truncation or draft not published
-	last  *engine.Entry // as of the last open or removal, for what has no name
-	ghost version       // the image at the removal, for an open that was on its way
-	told  told          // what the kernel believes
-	// writers counts the handles that are open for writing. A type that is set
-	// while there are some and the file is empty is wanted, and declared when the
-	// content is there; so is one that the process sets that has just made the
-	// file with mknod: tar sets extended attributes first.
-	writers int
-	maker   uint32    // who made it with mknod and may have more to say
-	fresh   time.Time // until then
-	wanted  value.Kind
-}
-
-// told is what the kernel was told of a file the last time.
-type told struct {
-	known bool // and it believes that still
-	size  uint64
-	mtime int64
+	mu   sync.Mutex
+	told told
+	act  *activity // nil for most
 }
 
 // isOrphan reports whether the entry has lost its name but is kept since it is
@@ -111,101 +91,6 @@ func isAbsent(err error) bool {
 	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrNotContainer) || errors.Is(err, engine.ErrKey)
 }
 
-// setLast remembers e for the time when n has no name any more.
-func (n *node) setLast(e *engine.Entry) {
-	c := *e
-	n.mu.Lock()
-	n.last = &c
-	n.mu.Unlock()
-}
-
-// tell notes what the kernel is told of n.
-func (n *node) tell(a *fuse.Attr) {
-	n.mu.Lock()
-	n.told = told{known: true, size: a.Size, mtime: int64(a.Mtime)*1e9 + int64(a.Mtimensec)}
-	n.mu.Unlock()
-}
-
-// forgetTold notes that the kernel will ask again: it has changed the file
-// itself.
-func (n *node) forgetTold() {
-	n.mu.Lock()
-	n.told.known = false
-	n.mu.Unlock()
-}
-
-// believesOther reports whether the kernel may take the size or time of n for
-// another than e has.
-func (n *node) believesOther(e *engine.Entry) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.told.known && (n.told.size != uint64(imageSize(e)) || n.told.mtime != e.Attr.Mtime)
-}
-
-// want notes a type that a process wants a file to have when its content is
-// written. It reports false when nobody is about to write it.
-func (n *node) want(kind value.Kind, pid uint32) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.writers == 0 && (pid == 0 || n.maker != pid || time.Now().After(n.fresh)) {
-		return false
-	}
-	n.wanted = kind
-	return true
-}
-
-// madeBy notes who made a file without opening it.
-func (n *node) madeBy(pid uint32) {
-	const freshTime = 10 * time.Second
-	n.mu.Lock()
-	n.maker, n.fresh = pid, time.Now().Add(freshTime)
-	n.mu.Unlock()
-}
-
-// wantedKind returns what want noted, if anything.
-func (n *node) wantedKind() value.Kind {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.wanted
-}
-
-// countWriter notes that a handle for writing was opened or closed. The last
-// one takes what was wanted with it.
-func (n *node) countWriter(by int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.writers += by; n.writers == 0 {
-		n.wanted, n.maker = value.KindInvalid, 0
-	}
-}
-
-// setGhost keeps the image of a file that has lost its name: a process may have
-// looked the name up and be about to open it.
-func (n *node) setGhost(v version) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.ghost.close()
-	n.ghost = v
-}
-
-// copyGhost returns a copy of what setGhost keeps, if anything.
-func (n *node) copyGhost() (version, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.ghost.seq == 0 || n.ghost.size > unpinnedImage {
-		return version{}, false
-	}
-	v, err := n.ghost.copy()
-	return v, err == nil
-}
-
-// lastEntry returns what setLast remembered, if anything.
-func (n *node) lastEntry() *engine.Entry {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.last
-}
-
 // moved notes that the entry was seen under a name in version seq, unless
 // something newer is known.
 func (n *node) moved(parent engine.ID, key value.Value, seq uint64) {
@@ -220,109 +105,6 @@ func (n *node) moved(parent engine.ID, key value.Value, seq uint64) {
 		n.parent, n.key, n.seq, n.gone = parent, key, seq, false
 	}
 	n.loc.Unlock()
-}
-
-// nodeTable holds the nodes that the kernel knows or that are open.
-type nodeTable struct {
-	mu   sync.RWMutex
-	byID map[uint64]*node
-}
-
-func newNodeTable() nodeTable {
-	root := &node{id: uint64(engine.RootID), eid: engine.RootID, dir: true, lookups: 1}
-	return nodeTable{byID: map[uint64]*node{root.id: root}}
-}
-
-// get returns the node of an id, nil when there is none.
-func (t *nodeTable) get(id uint64) *node {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.byID[id]
-}
-
-// remember returns the node of e, which was found under its name in version
-// seq, and counts a lookup.
-func (t *nodeTable) remember(e *engine.Entry, seq uint64) *node {
-	id := uint64(e.ID)
-	t.mu.Lock()
-	n := t.byID[id]
-	known := n != nil
-	if !known {
-		n = &node{id: id, eid: e.ID, dir: e.IsContainer(), parent: e.Parent, key: e.Key, seq: seq}
-		t.byID[id] = n
-	}
-	n.lookups++
-	t.mu.Unlock()
-	if known {
-		n.moved(e.Parent, e.Key, seq)
-	}
-	return n
-}
-
-// rememberVirtual returns the node of a virtual file and counts a lookup.
-func (t *nodeTable) rememberVirtual(id uint64, v virtual) *node {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.byID[id]
-	if n == nil {
-		_, dir := v.(virtualDir)
-		n = &node{id: id, virtual: v, dir: dir}
-		t.byID[id] = n
-	}
-	n.lookups++
-	return n
-}
-
-// forget takes back count lookups.
-func (t *nodeTable) forget(id, count uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.byID[id]
-	if n == nil || id == uint64(engine.RootID) {
-		return
-	}
-	n.lookups -= min(count, n.lookups)
-	t.drop(n)
-}
-
-// drop removes a node that nobody knows.
-//
-// Preconditions: t.mu is held.
-func (t *nodeTable) drop(n *node) {
-	if n.lookups == 0 && n.opens == 0 {
-		delete(t.byID, n.id)
-		n.setGhost(version{})
-	}
-}
-
-// opened counts an open handle on n.
-func (t *nodeTable) opened(n *node) {
-	t.mu.Lock()
-	n.opens++
-	t.mu.Unlock()
-}
-
-// closed takes back an open handle and reports whether it was the last one.
-func (t *nodeTable) closed(n *node) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n.opens--
-	t.drop(n)
-	return n.opens == 0
-}
-
-// isKnown reports whether the kernel knows n.
-func (t *nodeTable) isKnown(n *node) bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return n.lookups > 0
-}
-
-// isOpen reports whether handles are open on n.
-func (t *nodeTable) isOpen(n *node) bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return n.opens > 0
 }
 
 // errUnchanged ends an update that found nothing to do.
@@ -434,11 +216,4 @@ func otherKey(k value.Value) value.Value {
 		}
 	}
 	return value.Value{}
-}
-
-// len returns the number of nodes.
-func (t *nodeTable) len() int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return len(t.byID)
 }

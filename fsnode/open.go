@@ -221,6 +221,9 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	}
 	if fs.nodes.closed(n) {
 		fs.dropOrphan(n)
+		if !n.isGone() {
+			n.rest()
+		}
 	}
 }
 

@@ -47,8 +47,10 @@ func TestSidecarContent(t *testing.T) {
 1`},
 		{`ls -A src/l | head -1; stat -c '%a %s %h' src/l/.pongo-types; wc -c < src/l/.pongo-types`, ".pongo-types\n644 27 1\n27"},
 		{`ls -A | grep pongo`, ""},
-		{`setfattr -x user.pongo.type src/b; grep -c . src/.pongo-types; printf '{"name":"s42","type":"string"}\n{"name":"b","type":"bytes"}\n' > src/.pongo-types; getfattr --only-values -n user.pongo.type src/b; getfattr --only-values -n user.pongo.type src/nanf`,
-			"3\nbytesstring"},
+		{
+			`setfattr -x user.pongo.type src/b; grep -c . src/.pongo-types; printf '{"name":"s42","type":"string"}\n{"name":"b","type":"bytes"}\n' > src/.pongo-types; getfattr --only-values -n user.pongo.type src/b; getfattr --only-values -n user.pongo.type src/nanf`,
+			"3\nbytesstring",
+		},
 		{`echo '{"name":"nanf","type":"float"}' >> src/.pongo-types; cat src/.pongo-types; getfattr --only-values -n user.pongo.type src/nanf`, `{"name":"b","type":"bytes"}
 {"name":"nanf","type":"float"}
 {"name":"s42","type":"string"}
@@ -123,8 +125,10 @@ func TestLongKeys(t *testing.T) {
 	steps(t, dir, []step{
 		{`ls -A src | wc -l; ls src | grep -c '^%=~'; cat src/%=~a*`, "16\n2\n0"},
 		{`ls src | grep -v '^%=~' | LC_ALL=C sort | tr '\n' ' '`, "%252F %2E %2E. %= %=b1 %=f2.5 %=i55 %=n 55 a%2Fb line new \xff"},
-		{keys + `for how in -a -aX "-a --inplace"; do rsync $how src/ ` + out + `/b/; rsync $how ` + out + `/b/ back/; keys src > ` + out + `/k1; keys back | diff ` + out + `/k1 - && echo same; rsync -ai ` + out + `/b/ back/; rm -rf back ` + out + `/b; done`,
-			"same\nsame\nsame"},
+		{
+			keys + `for how in -a -aX "-a --inplace"; do rsync $how src/ ` + out + `/b/; rsync $how ` + out + `/b/ back/; keys src > ` + out + `/k1; keys back | diff ` + out + `/k1 - && echo same; rsync -ai ` + out + `/b/ back/; rm -rf back ` + out + `/b; done`,
+			"same\nsame\nsame",
+		},
 		{keys + `cp -r src back; keys back | diff ` + out + `/k1 - && echo same; rm -rf back; cp -a src back;  keys back | diff ` + out + `/k1 - && echo same; rm -rf back`, "same\nsame"},
 		{`echo new > src/%=~a*; cat src/%=~a*; mv src/%=~a* short; cat short; ls src | grep -c '^%=~'`, "new\nnew\n1"},
 		{`rm src/%=~b*; ls -A src | grep -c pongo-types; python3 - <<'P'

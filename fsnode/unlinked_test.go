@@ -127,8 +127,10 @@ func TestOrphansOfAKilledMountGo(t *testing.T) {
 
 func TestRemovedDirectory(t *testing.T) {
 	steps(t, newMount(t), []step{
-		{`mkdir d; cd d; rmdir ../d; ls -la | wc -l; stat -c %h .; echo x > f; mkdir g; cd ..; ls -A`,
-			"1\n0\nbash: line 1: f: No such file or directory\nmkdir: cannot create directory 'g': No such file or directory"},
+		{
+			`mkdir d; cd d; rmdir ../d; ls -la | wc -l; stat -c %h .; echo x > f; mkdir g; cd ..; ls -A`,
+			"1\n0\nbash: line 1: f: No such file or directory\nmkdir: cannot create directory 'g': No such file or directory",
+		},
 		{`mkdir d; cd d; mv ../d ../e; echo x > f; cat ../e/f; cd ../e; rm -r ../e; ls`, "x"},
 	})
 }

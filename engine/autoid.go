@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"weak"
+
+	"github.com/google/uuid"
+
+	"pongofs/engine/value"
+)
+
+// Settings of generated keys, members of the dict MetaID.
+const (
+	metaID     = "id"     // the member of an added dict that holds its key
+	metaNewKey = "newkey" // how keys are made: uuid1, uuid4 or uuid7
+)
+
+const defaultIDMember = "_id"
+
+// SetNewKey makes Collection.Add take its keys from fn, which returns a scalar,
+// instead of making them as the setting newkey says. It holds for this process
+// and this Store; nil ends it. It may be called at any time.
+//
+// fn may be called by several goroutines at once, and again for the same value
+// when an Update runs again.
+func (s *Store) SetNewKey(fn func() value.Value) {
+	key := weak.Make(s)
+	if fn == nil {
+		newKeys.Delete(key)
+		return
+	}
+	if _, old := newKeys.Swap(key, fn); !old {
+		runtime.AddCleanup(s, func(key weak.Pointer[Store]) { newKeys.Delete(key) }, key)
+	}
+}
+
+// newKeys has what SetNewKey was given: weak.Pointer[Store] to func() value.Value.
+var newKeys sync.Map
+
+// Add stores v under a key of its own and returns the key.
+//
+// The key is generated: a version 1 UUID unless the setting newkey says uuid4
+// or uuid7, of which uuid7 keeps values in the order in which they are added. A
+// dict also gets the key as its member "_id", or whatever the setting id says;
+// if it has that member already, it is the key, and ErrExist says that it is
+// in use.
+func (c Collection) Add(v any) (value.Value, error) {
+	t, err := FromGo(v)
+	if err != nil {
+		return value.Value{}, err
+	}
+	member := ""
+	if t.Kind() == value.KindDict {
+		if member, err = c.tx.setting(metaID, defaultIDMember); err != nil {
+			return value.Value{}, err
+		}
+		own, err := memberKey(t, member)
+		if err != nil {
+			return value.Value{}, err
+		}
+		if own.IsValid() {
+			return own, atKey(own, c.tx.add(c.id, own, t))
+		}
+	}
+	newKey, err := c.tx.newKey()
+	if err != nil {
+		return value.Value{}, err
+	}
+	for range 16 {
+		var key value.Value
+		if key, err = newKey(); err != nil {
+			return value.Value{}, fmt.Errorf("new key: %w", err)
+		}
+		if !key.Kind().IsScalar() {
+			return value.Value{}, fmt.Errorf("new key %v: %w", key, ErrKey)
+		}
+		err = atKey(key, c.tx.addWithID(c.id, key, t, member))
+		if !errors.Is(err, ErrExist) {
+			return key, err
+		}
+	}
+	return value.Value{}, err
+}
+
+// addWithID stores t under a key that is not in use, and the key in t as its
+// member of a name unless that is "".
+func (tx *Tx) addWithID(dir ID, key value.Value, t value.Tree, member string) error {
+	if err := tx.makeTree(dir, key, t); err != nil || member == "" {
+		return err
+	}
+	e, err := tx.Lookup(dir, key)
+	if err != nil {
+		return tx.fail(err)
+	}
+	return tx.fail(tx.add(e.ID, value.String(member), key))
+}
+
+// memberKey returns the member of a dict by which it is to be stored, the zero
+// value.Value when there is none.
+func memberKey(t value.Tree, name string) (value.Value, error) {
+	for k, child := range t.Children() {
+		if k != value.String(name) {
+			continue
+		}
+		if kind := child.Kind(); !kind.IsScalar() {
+			return value.Value{}, fmt.Errorf("member %q as key: is a %v: %w", name, kind, ErrKey)
+		}
+		return child.Scalar()
+	}
+	return value.Value{}, t.Err()
+}
+
+// newKey returns what generates keys.
+func (tx *Tx) newKey() (func() (value.Value, error), error) {
+	if fn, ok := newKeys.Load(weak.Make(tx.s)); ok {
+		return func() (value.Value, error) { return fn.(func() value.Value)(), nil }, nil
+	}
+	name, err := tx.setting(metaNewKey, "uuid1")
+	if err != nil {
+		return nil, err
+	}
+	var generate func() (uuid.UUID, error)
+	switch name {
+	case "uuid1":
+		generate = uuid.NewUUID
+	case "uuid4":
+		generate = uuid.NewRandom
+	case "uuid7":
+		generate = uuid.NewV7
+	default:
+		return nil, fmt.Errorf("setting %s is %q, not uuid1, uuid4 or uuid7: %w", metaNewKey, name, ErrKind)
+	}
+	return func() (value.Value, error) {
+		u, err := generate()
+		return value.UUID(u), err
+	}, nil
+}
+
+// setting returns a setting of the store that is a string.
+func (tx *Tx) setting(name, otherwise string) (string, error) {
+	e, err := tx.Lookup(MetaID, value.String(name))
+	if errors.Is(err, ErrNotFound) {
+		return otherwise, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	v, err := tx.Value(&e)
+	if err == nil && v.Kind() != value.KindString {
+		err = fmt.Errorf("is a %v: %w", v.Kind(), ErrKind)
+	}
+	if err != nil {
+		return "", fmt.Errorf("setting %s: %w", name, err)
+	}
+	return v.AsString(), nil
+}

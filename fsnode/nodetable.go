@@ -1,0 +1,117 @@
+package fsnode
+
+import (
+	"sync"
+
+	"pongofs/engine"
+)
+
+// nodeTable holds the nodes that the kernel knows or that are open.
+type nodeTable struct {
+	mu   sync.RWMutex
+	byID map[uint64]*node
+}
+
+func newNodeTable() nodeTable {
+	root := &node{id: uint64(engine.RootID), eid: engine.RootID, dir: true, lookups: 1}
+	return nodeTable{byID: map[uint64]*node{root.id: root}}
+}
+
+// get returns the node of an id, nil when there is none.
+func (t *nodeTable) get(id uint64) *node {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byID[id]
+}
+
+// remember returns the node of e, which was found under its name in version
+// seq, and counts a lookup.
+func (t *nodeTable) remember(e *engine.Entry, seq uint64) *node {
+	id := uint64(e.ID)
+	t.mu.Lock()
+	n := t.byID[id]
+	known := n != nil
+	if !known {
+		n = &node{id: id, eid: e.ID, dir: e.IsContainer(), parent: e.Parent, key: e.Key, seq: seq}
+		t.byID[id] = n
+	}
+	n.lookups++
+	t.mu.Unlock()
+	if known {
+		n.moved(e.Parent, e.Key, seq)
+	}
+	return n
+}
+
+// rememberVirtual returns the node of a virtual file and counts a lookup.
+func (t *nodeTable) rememberVirtual(id uint64, v virtual) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byID[id]
+	if n == nil {
+		_, dir := v.(virtualDir)
+		n = &node{id: id, virtual: v, dir: dir}
+		t.byID[id] = n
+	}
+	n.lookups++
+	return n
+}
+
+// forget takes back count lookups.
+func (t *nodeTable) forget(id, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byID[id]
+	if n == nil || id == uint64(engine.RootID) {
+		return
+	}
+	n.lookups -= min(count, n.lookups)
+	t.drop(n)
+}
+
+// drop removes a node that nobody knows.
+//
+// Preconditions: t.mu is held.
+func (t *nodeTable) drop(n *node) {
+	if n.lookups == 0 && n.opens == 0 {
+		delete(t.byID, n.id)
+		n.setGhost(version{})
+	}
+}
+
+// opened counts an open handle on n.
+func (t *nodeTable) opened(n *node) {
+	t.mu.Lock()
+	n.opens++
+	t.mu.Unlock()
+}
+
+// closed takes back an open handle and reports whether it was the last one.
+func (t *nodeTable) closed(n *node) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.opens--
+	t.drop(n)
+	return n.opens == 0
+}
+
+// isKnown reports whether the kernel knows n.
+func (t *nodeTable) isKnown(n *node) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return n.lookups > 0
+}
+
+// isOpen reports whether handles are open on n.
+func (t *nodeTable) isOpen(n *node) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return n.opens > 0
+}
+
+// len returns the number of nodes.
+func (t *nodeTable) len() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.byID)
+}
