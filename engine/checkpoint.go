@@ -41,11 +41,15 @@ func (s *Store) Sync(ctx context.Context) error {
 func (s *Store) newestSeq() uint64 {
 	pin := s.epochs.Pin()
 	defer s.epochs.Unpin(pin)
-	root, _, err := s.readRoot()
-	if err != nil {
-		return s.hdr.SeqHint.Load()
-	}
-	return root.Seq
+	seq := s.hdr.SeqHint.Load()
+	_ = safely(func() error {
+		root, _, err := s.readRoot()
+		if err == nil {
+			seq = root.Seq
+		}
+		return err
+	})
+	return seq
 }
 
 // readRoot reads the newest root record. The caller holds a pin.
@@ -119,8 +123,17 @@ func (s *Store) syncTo(ctx context.Context, seq uint64) error {
 func (s *Store) checkpoint() error {
 	s.ckpt.writing.Lock()
 	defer s.ckpt.writing.Unlock()
+	// A failed sync is never retried and believed.
+	if s.hdr.Poison.Load() != 0 {
+		return ErrPoisoned
+	}
 	pin := s.epochs.Pin()
-	root, ref, err := s.readRoot()
+	var root layout.Root
+	var ref layout.Ref
+	err := safely(func() (err error) {
+		root, ref, err = s.readRoot()
+		return err
+	})
 	if err != nil {
 		s.epochs.Unpin(pin)
 		return err
@@ -149,6 +162,9 @@ func (s *Store) checkpoint() error {
 		return s.poison(err)
 	}
 	s.at("checkpoint.data-synced")
+	if s.hdr.Poison.Load() != 0 {
+		return ErrPoisoned // another process's sync failed meanwhile
+	}
 	var page [layout.CheckpointRecord]byte
 	rec.Encode(page[:])
 	if err := s.store.WriteAt(page[:], layout.CheckpointPage(s.olderPage())); err != nil {
@@ -159,6 +175,9 @@ func (s *Store) checkpoint() error {
 		return s.poison(err)
 	}
 	s.at("checkpoint.synced")
+	if s.hdr.Poison.Load() != 0 {
+		return ErrPoisoned
+	}
 	s.complete(rec.Seq)
 	s.epochs.Drain(false)
 	return nil

@@ -78,25 +78,30 @@ func (ed *edit) FreeValue(ref layout.Ref, id uint64) {
 // seal stores the checksums of all objects that the new version uses, and
 // frees the others.
 func (ed *edit) seal() {
-	kept := ed.built[:0]
-	for _, ref := range ed.built {
+	for i, ref := range ed.built {
+		if ref == layout.Nil {
+			continue
+		}
 		obj, err := ed.h.Object(ref, layout.KindFree)
 		if err != nil {
 			panic(err) // we have allocated it ourselves
 		}
 		if layout.ObjectKind(obj) == layout.KindFree {
+			ed.built[i] = layout.Nil // abandon must not free it again
 			ed.h.Free(ref, layout.ObjectGranules(obj))
 			continue
 		}
 		layout.Seal(obj)
-		kept = append(kept, ref)
 	}
-	ed.built = kept
 }
 
 // abandon frees everything that was built.
 func (ed *edit) abandon() {
-	for _, ref := range ed.built {
+	for i, ref := range ed.built {
+		if ref == layout.Nil {
+			continue
+		}
+		ed.built[i] = layout.Nil
 		if obj, err := ed.h.Object(ref, layout.KindFree); err == nil {
 			ed.h.Free(ref, layout.ObjectGranules(obj))
 		}

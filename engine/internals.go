@@ -129,6 +129,17 @@ func (in Internals) Mark(root layout.Ref, m uint64) (*trace.Tracer, error) {
 	return tr, err
 }
 
+// Sweep frees what is allocated, not in live and born at or before bornMax,
+// and recomputes the hints of the allocator.
+func (in Internals) Sweep(live *heap.LiveSet, bornMax uint64) (swept heap.Swept, err error) {
+	err = safely(func() error {
+		swept = in.s.heap.Sweep(live, bornMax)
+		in.s.heap.RefreshHints()
+		return nil
+	})
+	return swept, err
+}
+
 // CleanDead cleans up after processes that have died.
 func (in Internals) CleanDead() { in.s.cleanDead() }
 

@@ -43,7 +43,7 @@ var variants = []variant{
 func TestMetamorphic(t *testing.T) {
 	dir := t.TempDir()
 	checkRapid(t, 3, func(rt *rapid.T) {
-		batches := genBatches(12).Draw(rt, "batches")
+		batches := genBatches().Draw(rt, "batches")
 		var want []string
 		for i, v := range variants {
 			got, err := v.run(dir, batches)

@@ -28,6 +28,7 @@ type model struct {
 type marks struct {
 	written  []*node // get a new mtime, bigger than the last written one
 	appended []*node // the same, and keep the incarnation
+	kept     []*node // keep the mtime, and get a new incarnation
 	changed  []*node // get a new ctime only
 }
 
@@ -253,8 +254,7 @@ func (m *model) Put(dir engine.ID, key value.Value, content node, o engine.PutOp
 	}
 	e.kind, e.nodeFlags, e.scalar, e.image = content.kind, content.nodeFlags, content.scalar, content.image
 	if o.KeepMtime {
-		m.change(e)
-		e.inc = 0 // changes, too
+		m.kept = append(m.kept, e)
 	} else {
 		m.write(e)
 	}

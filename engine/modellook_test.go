@@ -17,8 +17,13 @@ func (m *model) look(tx *engine.Tx, ids map[engine.ID]bool) error {
 	m.marks = marks{}
 	for _, set := range []struct {
 		nodes           []*node
-		written, append bool
-	}{{marked.written, true, false}, {marked.appended, true, true}, {marked.changed, false, false}} {
+		written, newInc bool
+	}{
+		{marked.written, true, true},
+		{marked.appended, true, false},
+		{marked.kept, false, true},
+		{marked.changed, false, false},
+	} {
 		for _, n := range set.nodes {
 			e, err := n.lookup(tx)
 			if err != nil {
@@ -36,9 +41,9 @@ func (m *model) look(tx *engine.Tx, ids map[engine.ID]bool) error {
 				return fmt.Errorf("entry %d: mtime went from %d to %d", n.id, n.attr.Mtime, e.Attr.Mtime)
 			case set.written && e.Attr.Mtime <= n.wtime:
 				return fmt.Errorf("entry %d: mtime %d is not behind that of the last write, %d", n.id, e.Attr.Mtime, n.wtime)
-			case n.inc != 0 && (!set.written || set.append) && e.Incarnation != n.inc:
+			case n.inc != 0 && !set.newInc && e.Incarnation != n.inc:
 				return fmt.Errorf("entry %d: incarnation went from %d to %d", n.id, n.inc, e.Incarnation)
-			case n.inc != 0 && set.written && !set.append && e.Incarnation == n.inc:
+			case n.inc != 0 && set.newInc && e.Incarnation == n.inc:
 				return fmt.Errorf("entry %d: incarnation stays %d", n.id, n.inc)
 			}
 			n.attr.Mtime, n.attr.Ctime, n.inc = e.Attr.Mtime, e.Attr.Ctime, e.Incarnation

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,22 +59,32 @@ func (o op) String() string {
 		o.Name, o.Dir, o.Key, o.Dir2, o.Key2, o.N, o.Val, o.Flags)
 }
 
-// opNames has each operation as often as it is wanted.
-var opNames = strings.Fields(`Put Put Put Put Put Put PutImage PutImage Make Make Make Remove Remove RemoveAll
-	Rename Rename Rename Exchange Exchange Exchange InsertAt InsertAt InsertAt DeleteAt DeleteAt CompactList Convert
-	SetAttr SetXattr SetXattr SetXattr WriteImage WriteImage WriteImage TruncateImage TruncateImage Declare Declare Fill`)
+// opNames has each operation as often in 64 as it is wanted.
+var opNames = strings.Fields(strings.Repeat("Put ", 10) + strings.Repeat("Rename ", 8) + strings.Repeat("Make ", 6) +
+	strings.Repeat("InsertAt ", 5) + strings.Repeat("Exchange Remove PutImage SetXattr WriteImage ", 4) +
+	strings.Repeat("DeleteAt ", 3) + strings.Repeat("RemoveAll Convert SetAttr TruncateImage Declare ", 2) +
+	"CompactList Fill")
 
 func genOp() *rapid.Generator[op] {
 	return rapid.Custom(func(t *rapid.T) op {
-		small := rapid.IntRange(0, 30)
 		return op{
-			Name: rapid.SampledFrom(opNames).Draw(t, "name"),
-			Dir:  small.Draw(t, "dir"), Key: small.Draw(t, "key"),
-			Dir2: small.Draw(t, "dir2"), Key2: small.Draw(t, "key2"),
-			N: rapid.IntRange(-6, 40).Draw(t, "n"), Val: rapid.IntRange(0, len(opValues)-1).Draw(t, "value"),
-			Flags: rapid.IntRange(0, 15).Draw(t, "flags"),
+			Name: opNames[uniform(t, 6)],
+			Dir:  uniform(t, 5), Key: uniform(t, 5), Dir2: uniform(t, 5), Key2: uniform(t, 5),
+			N: uniform(t, 6) - 6, Val: uniform(t, 6) % len(opValues), Flags: uniform(t, 4),
 		}
 	})
+}
+
+// uniform draws a number of some bits, each as likely as any other: what rapid
+// draws itself is mostly small.
+func uniform(t *rapid.T, bits int) int {
+	n := 0
+	for i := range bits {
+		if rapid.Bool().Draw(t, "bit") {
+			n |= 1 << i
+		}
+	}
+	return n
 }
 
 func filler(n int) string { return strings.Repeat("0123456789abcdef", n/16+1)[:n] }
@@ -141,7 +152,10 @@ func (o op) steps() int {
 // fails when their answers differ.
 func (o op) run(tx *engine.Tx, m *model, step int) error {
 	dir, dir2 := m.dir(o.Dir), m.dir(o.Dir2)
-	key, key2 := m.key(dir, o.Key), m.key(dir2, o.Key2)
+	var key, key2 value.Value
+	if o.Name != "Fill" {
+		key, key2 = m.key(dir, o.Key), m.key(dir2, o.Key2)
+	}
 	val := opValues[o.Val]
 	bit := func(i int) bool { return o.Flags>>i&1 == 1 }
 	po := engine.PutOptions{
@@ -271,18 +285,21 @@ type batch struct {
 	Pin      int // afterwards, pin this image of those there are
 }
 
-func genBatches(n int) *rapid.Generator[[]batch] {
+// genBatches makes some dozens of batches.
+func genBatches() *rapid.Generator[[]batch] {
 	one := rapid.Custom(func(t *rapid.T) batch {
-		rarely := func(label string) bool { return rapid.IntRange(0, 7).Draw(t, label) == 7 }
+		rarely := func() bool { return uniform(t, 3) == 7 }
 		return batch{
 			Ops:      rapid.SliceOfN(genOp(), 1, 14).Draw(t, "ops"),
-			Rollback: rarely("rollback"), Conflict: rarely("conflict"), Look: rarely("look"),
-			Collect: rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 1, 1, 1, 2}).Draw(t, "collect"),
-			Reopen:  rarely("reopen"),
-			Pin:     rapid.IntRange(-20, 10).Draw(t, "pin"),
+			Rollback: rarely(), Conflict: rarely(), Look: rarely(), Reopen: rarely(),
+			Collect: []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2}[uniform(t, 4)],
+			Pin:     uniform(t, 5) - 20,
 		}
 	})
-	return rapid.SliceOfN(one, 1, n)
+	// A slice of slices, since rapid makes short ones.
+	return rapid.Map(rapid.SliceOfN(rapid.SliceOfN(one, 1, 10), 1, 10), func(all [][]batch) []batch {
+		return slices.Concat(all...)
+	})
 }
 
 // world is a store and its model.
@@ -575,8 +592,8 @@ func (w *world) play(batches []batch) error {
 // compared; in the end the store is verified, and what is allocated must be
 // what can be reached.
 func TestModelMemory(t *testing.T) {
-	checkRapid(t, 100, func(rt *rapid.T) {
-		batches := genBatches(16).Draw(rt, "batches")
+	checkRapid(t, 50, func(rt *rapid.T) {
+		batches := genBatches().Draw(rt, "batches")
 		w, err := newWorld("")
 		require.NoError(rt, err)
 		rt.Cleanup(w.drop)
@@ -587,7 +604,7 @@ func TestModelMemory(t *testing.T) {
 func TestModelFile(t *testing.T) {
 	dir := t.TempDir()
 	checkRapid(t, 6, func(rt *rapid.T) {
-		batches := genBatches(24).Draw(rt, "batches")
+		batches := genBatches().Draw(rt, "batches")
 		w, err := newWorld(dir)
 		require.NoError(rt, err)
 		rt.Cleanup(w.drop)

@@ -70,6 +70,10 @@ func open(path string, o Options) (s *Store, err error) {
 		}
 	}()
 	m.SetHooks(o.MapHooks)
+	if unknown := header.ReadOnly &^ layout.KnownReadOnly; unknown != 0 {
+		return s, fmt.Errorf("%s: %w: it uses features %#x, which this program can only read: open it read-only",
+			path, ErrVersion, unknown)
+	}
 
 	ok, err := m.LockWait(mapping.LockGate, 1, gatePatience)
 	if err != nil {
@@ -203,6 +207,9 @@ func mapShm(f *os.File, storeSize int64) (*mapping.Mapping, error) {
 	return mapping.OpenFile(f, reserve, layout.ShmSlabs+layout.SlabDescSize, false)
 }
 
+// cutShort is what shmGood says of a shm file that is smaller than it claims.
+const cutShort = "it was cut short"
+
 // shmGood says why the shm in hdr does not belong to the store, "" if it does.
 func (s *Store) shmGood(hdr *layout.ShmHeader, size int64) (string, error) {
 	if size < layout.ShmSlabs || hdr.Magic != layout.ShmMagic || hdr.Version != layout.FormatVersion {
@@ -226,7 +233,7 @@ func (s *Store) shmGood(hdr *layout.ShmHeader, size int64) (string, error) {
 	case hdr.Session != s.session():
 		return "it belongs to another session", nil
 	case size < layout.ShmBytes(hdr.Slabs.Load()):
-		return "it was cut short", nil
+		return cutShort, nil
 	}
 	return "", nil
 }
@@ -252,8 +259,18 @@ func (s *Store) join() error {
 		return errors.Join(err, f.Close())
 	}
 	why, err := "it is not a shm file", error(nil)
-	if info.Size() >= layout.ShmSlabs {
+	for range 3 {
+		if info.Size() < layout.ShmSlabs {
+			break
+		}
 		why, err = s.shmGood(layout.NewShm(shm.Base(), shm.Reserved()).Header(), info.Size())
+		if err != nil || why != cutShort {
+			break
+		}
+		// It may have grown since its size was taken.
+		if info, err = f.Stat(); err != nil {
+			break
+		}
 	}
 	if err == nil && why != "" {
 		err = fmt.Errorf("%s: %w: processes have it open, but not through the shm file beside it: %s; "+
@@ -265,6 +282,16 @@ func (s *Store) join() error {
 	s.attach(shm)
 	if s.hdr.Poison.Load() != 0 {
 		return fmt.Errorf("%s: %w", s.path, ErrPoisoned)
+	}
+	return s.fits(s.hdr.Slabs.Load())
+}
+
+// fits reports whether n slabs can be mapped by this process, whose address
+// space may be limited.
+func (s *Store) fits(n uint64) error {
+	if room := uint64(s.store.Reserved()) / layout.SlabSize; n > room {
+		return fmt.Errorf("%s: it is %d bytes long, this process can map %d: raise its limit of address space (ulimit -v)",
+			s.path, n*layout.SlabSize, s.store.Reserved())
 	}
 	return nil
 }
@@ -297,6 +324,7 @@ func (s *Store) close() error {
 	for s.inside() > 0 || s.ownPins() > 0 {
 		time.Sleep(100 * time.Microsecond)
 	}
+	s.pins.closeAll() // those that a View made meanwhile
 	if s.readOnly {
 		return s.unmap()
 	}

@@ -47,9 +47,14 @@ func (s *Store) start() error {
 	poisoned := hdr.Poison.Load() != 0
 	known := page >= 0 && announced(layout.NewShm(shm.Base(), shm.Reserved()), newest.Nonce)
 	clean := hdr.Clean.Load() == 1 && known && hdr.Completed.Load() == newest.Seq && found.root == newest.Root && !poisoned
+	if size, err := s.store.Size(); err != nil {
+		return errors.Join(err, shm.Close())
+	} else if uint64(size)/layout.SlabSize < found.slabs {
+		clean = false // recover says what is wrong
+	}
 	if clean {
 		s.attach(shm)
-		return nil
+		return s.fits(found.slabs)
 	}
 	if err := shm.Close(); err != nil {
 		return err
@@ -58,9 +63,8 @@ func (s *Store) start() error {
 	case poisoned:
 		// The kernel may have called pages clean that never reached the disk. Only
 		// what the disk holds counts.
-		if err := s.store.Sync(); err == nil {
-			_ = s.store.DropCache()
-		}
+		_ = s.store.Sync()
+		_ = s.store.DropCache()
 		return s.recover(adoption{}, "a sync had failed")
 	case !known:
 		return s.recover(adoption{}, "the shm file does not know the newest checkpoint")
@@ -137,8 +141,8 @@ func (s *Store) recover(adopt adoption, why string) error {
 	s.at("recover: " + why)
 	// After kill -9 the newest checkpoint may exist in the page cache only. It
 	// must be on the disk before anything that an older one needs is reused.
-	if err := s.store.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", s.path, err)
+	if err := s.syncFresh(); err != nil {
+		return err
 	}
 	durable, page := s.newestCheckpoint()
 	if page < 0 {
@@ -148,14 +152,20 @@ func (s *Store) recover(adopt adoption, why string) error {
 	if err != nil {
 		return err
 	}
-	if uint64(size) < durable.Slabs*layout.SlabSize {
+	if uint64(size)/layout.SlabSize < durable.Slabs {
 		return fmt.Errorf("%s: %w", s.path, layout.Corrupt("file", 0,
-			"is %d bytes long, its checkpoint needs %d: it was cut", size, durable.Slabs*layout.SlabSize))
+			"is %d bytes long, its checkpoint needs %d slabs of %d bytes: it was cut", size, durable.Slabs, layout.SlabSize))
+	}
+	if durable.Slabs <= layout.ReservedSlabs {
+		return fmt.Errorf("%s: %w", s.path, layout.Corrupt("checkpoint", durable.Root, "claims %d slabs", durable.Slabs))
 	}
 	slabs := max(min(adopt.slabs, uint64(size)/layout.SlabSize), durable.Slabs)
 	nextID := max(adopt.nextID, durable.NextID)
+	if err := s.fits(slabs); err != nil {
+		return err
+	}
 
-	f, tmp, shm, err := s.newShm(slabs)
+	tmp, shm, err := s.newShm(slabs)
 	if err != nil {
 		return err
 	}
@@ -164,7 +174,6 @@ func (s *Store) recover(adopt adoption, why string) error {
 			_ = os.Remove(tmp)
 		}
 	}()
-	_ = f
 	s.attach(shm)
 	s.hdr.Slabs.Store(slabs)
 	s.hdr.NextID.Store(nextID)
@@ -232,6 +241,7 @@ func (s *Store) traceBest(adopt adoption, durable layout.Checkpoint, slabs uint6
 			if root.Seq < max(adopt.seq, durable.Seq) {
 				return layout.Corrupt("root record", adopt.root, "is older than the newest version")
 			}
+			tr.Strict(root.Seq)
 			return tr.Root(adopt.root)
 		})
 		if err == nil {
@@ -240,6 +250,7 @@ func (s *Store) traceBest(adopt adoption, durable layout.Checkpoint, slabs uint6
 	}
 	tr := trace.New(s.heap, slabs)
 	tr.Verify = true
+	tr.Strict(durable.Seq)
 	if err := safely(func() error { return tr.Root(durable.Root) }); err != nil {
 		return 0, nil, err
 	}
@@ -273,6 +284,7 @@ func (s *Store) renew(durable layout.Checkpoint, page int) (layout.Checkpoint, e
 	root.Seq = durable.Seq + afterLoss
 	root.Time = time.Now().UnixNano()
 	cur := s.heap.Cursor()
+	cur.Urgent = true // a full store must open
 	ref, obj, err := cur.Alloc(layout.KindRoot, layout.RootSize, root.Seq)
 	s.heap.Release(cur)
 	s.heap.Close()
@@ -297,34 +309,48 @@ func (s *Store) record(seq uint64, ref layout.Ref, page int) (layout.Checkpoint,
 	}
 	var b [layout.CheckpointRecord]byte
 	rec.Encode(b[:])
-	if err := s.store.Sync(); err != nil {
+	if err := s.syncFresh(); err != nil {
 		return rec, err
 	}
 	if err := s.store.WriteAt(b[:], layout.CheckpointPage(page^1)); err != nil {
 		return rec, err
 	}
-	return rec, s.store.Sync()
+	return rec, s.syncFresh()
+}
+
+// syncFresh is a sync after whose failure the next opener does not see the
+// pages that the kernel then calls clean although the disk does not have them.
+func (s *Store) syncFresh() error {
+	err := s.store.Sync()
+	if err != nil {
+		_ = s.store.DropCache()
+		return fmt.Errorf("sync %s: %w", s.path, err)
+	}
+	return nil
 }
 
 // newShm makes a shm file under a temporary name and maps it.
-func (s *Store) newShm(slabs uint64) (*os.File, string, *mapping.Mapping, error) {
+func (s *Store) newShm(slabs uint64) (string, *mapping.Mapping, error) {
 	info, err := s.store.File().Stat()
 	if err != nil {
-		return nil, "", nil, err
+		return "", nil, err
 	}
 	tmp := fmt.Sprintf("%s.new-%08x", shmPath(s.path), rand.Uint32())
 	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
 	if err != nil {
-		return nil, "", nil, err
+		return "", nil, err
 	}
-	fail := func(err error) (*os.File, string, *mapping.Mapping, error) {
-		return nil, "", nil, errors.Join(err, f.Close(), os.Remove(tmp))
+	fail := func(err error) (string, *mapping.Mapping, error) {
+		return "", nil, errors.Join(err, f.Close(), os.Remove(tmp))
 	}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != os.Geteuid() {
-		// Whoever may use the store may use its shm.
+	// Whoever may use the store may use its shm, as far as we may say so.
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		if err := f.Chown(int(sys.Uid), int(sys.Gid)); err != nil {
-			return fail(err)
+			_ = f.Chown(-1, int(sys.Gid))
 		}
+	}
+	if err := f.Chmod(info.Mode().Perm()); err != nil {
+		return fail(err)
 	}
 	shm, err := mapShm(f, s.store.Reserved())
 	if err != nil {
@@ -332,7 +358,7 @@ func (s *Store) newShm(slabs uint64) (*os.File, string, *mapping.Mapping, error)
 	}
 	if err := shm.Allocate(0, layout.ShmBytes(slabs)); err != nil {
 		_ = os.Remove(tmp)
-		return nil, "", nil, errors.Join(wrapSpace(err), shm.Close())
+		return "", nil, errors.Join(wrapSpace(err), shm.Close())
 	}
 	boot, err := mapping.BootID()
 	if err != nil {
@@ -346,5 +372,5 @@ func (s *Store) newShm(slabs uint64) (*os.File, string, *mapping.Mapping, error)
 	hdr.Magic, hdr.Version = layout.ShmMagic, layout.FormatVersion
 	hdr.BootID, hdr.UUID, hdr.Dev, hdr.Ino = boot, s.header.UUID, dev, ino
 	hdr.Session = rand.Uint64() | 1
-	return f, tmp, shm, nil
+	return tmp, shm, nil
 }

@@ -95,6 +95,9 @@ func (s *Store) cleanDead() {
 	if s.store.File() == nil {
 		return
 	}
+	// The lock of a slot does not keep out another goroutine of this process.
+	s.cleaning.Lock()
+	defer s.cleaning.Unlock()
 	for i := range int(s.hdr.SlotHigh.Load()) {
 		if i == s.slot || s.view.Slot(i).Used.Load() == 0 {
 			continue

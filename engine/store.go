@@ -40,6 +40,8 @@ type Store struct {
 	stop   context.CancelFunc
 	worker sync.WaitGroup
 
+	cleaning sync.Mutex // held while slots of the dead are cleaned
+
 	closed  atomic.Bool
 	closing sync.Once
 	doors   [16]door

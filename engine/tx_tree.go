@@ -302,6 +302,7 @@ func (tx *Tx) entries(dir ID, after value.Value, from bool) iter.Seq2[Entry, err
 		if !tx.writable {
 			stopped := false
 			err := tx.Scan(dir, after, false, func(e Entry) bool {
+				defer tx.forget(len(tx.containers))
 				stopped = !yield(e, nil)
 				return !stopped
 			})

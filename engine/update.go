@@ -53,6 +53,11 @@ func (tx *Tx) load(ref layout.Ref) (err error) {
 // swap the objects that R' no longer refers to are retired, still under the
 // pin.
 func (s *Store) Update(fn func(*Tx) error) error {
+	d, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer d.leave()
 	seq, err := s.update(fn)
 	if err != nil {
 		return err
@@ -65,21 +70,27 @@ func (s *Store) Update(fn func(*Tx) error) error {
 
 // update is Update without making durable. It returns the sequence published,
 // 0 when fn changed nothing.
+//
+// Preconditions: the caller has entered the store, so that it stays mapped
+// until everything is put away.
 func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 	if s.readOnly {
 		return 0, ErrReadOnly
 	}
-	pin, err := s.pin()
-	if err != nil {
-		return 0, err
-	}
+	// First, so that it is undone last: giving up an edit may fault as well.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	pin := s.epochs.Pin()
 	tx := s.getTx()
 	tx.writable = true
 	published := false
 	defer func() {
 		// Not a method value: pin may be another one by then.
 		if !published {
-			tx.ed.abandon()
+			// What cannot be given up because the file is gone is lost, like all else.
+			_ = safely(func() error {
+				tx.ed.abandon()
+				return nil
+			})
 		}
 		tx.ed.end()
 		s.putTx(tx)
@@ -88,7 +99,6 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			s.epochs.Drain(false)
 		}
 	}()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 
 	full := 0
 	for losses := 0; ; losses++ {
@@ -115,15 +125,10 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			}
 			// What can be freed is held by readers, by the last checkpoint or by
 			// nobody at all: help each of them once. The pin must not be ours.
-			door, closed := s.enter()
-			if closed != nil {
-				return 0, err
-			}
 			tx.ed.abandon()
 			s.epochs.Unpin(pin)
 			s.makeRoom(full)
 			pin = s.epochs.Pin()
-			door.leave()
 			full++
 			continue
 		}
@@ -150,12 +155,14 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 // makeRoom tries to free space in a full store: a checkpoint lets go of what
 // only the one before held, a full collection finds the rest.
 func (s *Store) makeRoom(attempt int) {
-	if attempt == 0 || s.collect == nil {
-		_ = s.checkpoint()
+	_ = safely(func() error {
+		if attempt > 0 && s.collect != nil {
+			return s.collect()
+		}
+		err := s.checkpoint()
 		s.epochs.Drain(true)
-		return
-	}
-	_ = s.collect()
+		return err
+	})
 }
 
 // build turns what the transaction changed into a new root record and seals

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"pongofs/engine"
-	"pongofs/engine/heap"
 )
 
 // ErrRunning reports that another process or goroutine collects.
@@ -126,10 +125,10 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 	c.in.At("gc.marked")
 
 	start = time.Now()
-	var swept heap.Swept
-	h := c.in.Heap()
-	swept = h.Sweep(tr.Live(), root.Seq)
-	h.RefreshHints()
+	swept, err := c.in.Sweep(tr.Live(), root.Seq)
+	if err != nil {
+		return st, fmt.Errorf("collect: %w", err)
+	}
 	st.Sweep = time.Since(start)
 	st.Freed, st.FreedBytes = swept.Objects, swept.Bytes
 	hdr.Lost.Add(-lost)

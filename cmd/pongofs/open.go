@@ -20,11 +20,7 @@ func withStore(path string, o engine.Options, fn func(*engine.Store) error) erro
 	if err != nil {
 		return err
 	}
-	err = fn(s)
-	if closeErr := s.Close(); err == nil {
-		err = closeErr
-	}
-	return storeError(path, err)
+	return useStore(path, s, fn)
 }
 
 // withReadableStore is withStore for commands that only read. A store that
@@ -37,7 +33,12 @@ func withReadableStore(path string, fn func(*engine.Store) error) error {
 	if err != nil {
 		return err
 	}
-	err = fn(s)
+	return useStore(path, s, fn)
+}
+
+// useStore calls fn and closes the store, whatever fn says.
+func useStore(path string, s *engine.Store, fn func(*engine.Store) error) error {
+	err := fn(s)
 	if closeErr := s.Close(); err == nil {
 		err = closeErr
 	}

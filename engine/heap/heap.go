@@ -117,8 +117,9 @@ func (h *Heap) at(point string) {
 // Preconditions: the caller's pin keeps the object from being reused.
 func (h *Heap) Object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
 	off := uint64(ref)
+	// maxSlabs may be less than others use: it is what this process has mapped.
 	if off%layout.Granule != 0 || off < layout.ReservedSlabs*layout.SlabSize ||
-		off >= h.hdr.Slabs.Load()*layout.SlabSize {
+		off >= min(h.hdr.Slabs.Load(), h.maxSlabs)*layout.SlabSize {
 		return nil, layout.Corrupt("reference", ref, "outside of the store")
 	}
 	head := h.store.Bytes(int64(off), layout.HeaderSize)
@@ -339,9 +340,10 @@ func (h *Heap) grow(from uint64) error {
 		if !isNoSpace(err) {
 			return err
 		}
-		if step /= 4; step == 0 {
+		if step == 1 {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
+		step = max(1, step/4)
 	}
 }
 

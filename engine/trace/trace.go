@@ -23,8 +23,15 @@ type Tracer struct {
 	// ByKind counts the objects of each kind.
 	ByKind [16]int64
 
-	stack []item
+	strict bool
+	maxSeq uint64
+	stack  []item
 }
+
+// Strict makes the tracer demand, of one root of sequence seq without
+// snapshots, what must hold after a crash: that no object has two referrers
+// and none was born after the root.
+func (t *Tracer) Strict(seq uint64) { t.strict, t.maxSeq = true, seq }
 
 type item struct {
 	ref  layout.Ref
@@ -64,6 +71,9 @@ func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
 			if !t.live.Has(it.ref) {
 				return layout.Corrupt("reference", it.ref, "behind the end of the store")
 			}
+			if t.strict {
+				return layout.Corrupt("object", it.ref, "has two referrers")
+			}
 			continue
 		}
 		k := layout.ObjectKind(obj)
@@ -73,10 +83,16 @@ func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
 		if t.Verify && !layout.VerifySeal(obj) {
 			return layout.Corrupt("object", it.ref, "checksum does not match")
 		}
+		if t.strict && layout.ObjectBirth(obj) > t.maxSeq {
+			return layout.Corrupt("object", it.ref, "was born at %d, after its root of %d", layout.ObjectBirth(obj), t.maxSeq)
+		}
 		if k == layout.KindRoot {
 			root, err := layout.DecodeRoot(obj)
 			if err != nil {
 				return err
+			}
+			if t.strict && (root.Seq != t.maxSeq || root.Seq == 0 || layout.ObjectBirth(obj) != root.Seq) {
+				return layout.Corrupt("root record", it.ref, "has sequence %d, not %d", root.Seq, t.maxSeq)
 			}
 			if root.IDTable != layout.Nil {
 				t.stack = append(t.stack, item{root.IDTable, layout.KindIDNode})
