@@ -19,7 +19,7 @@ N = 50
 # make run RUN_DIR=/var/tmp/tour: where the tour keeps its store and mount.
 RUN_DIR = run
 
-.PHONY: all build run test check integration race fuzz crash bench bench-files \
+.PHONY: all build run test check integration race fuzz crash large bench bench-files \
 	fmt lint cover tools install clean
 
 all: build
@@ -45,6 +45,11 @@ check: lint test race
 integration:
 	@$(DEPS) $(TEST_DEPS)
 	go test -tags invariants -count=1 -v -timeout 10m ./integration
+
+## large: the round trip of the largest document through rsync, 75 000 files
+large:
+	@$(DEPS) $(TEST_DEPS)
+	PONGOFS_LARGE=1 go test -tags invariants -count=1 -v -timeout 30m -run TestRsyncRoundTrip/event100 ./integration
 
 ## race: the race detector; packages that need real mounts are left out
 race:
