@@ -219,6 +219,10 @@ func (tx *Tx) encodeKey(c *openContainer, key value.Value) (enc []byte, pos uint
 			}
 			return nil, uint64(i), true, nil
 		case value.KindString:
+			if _, ok := listIndex(key.AsString()); ok {
+				// It would be shown under the name of an element.
+				return nil, 0, false, fmt.Errorf("list key %v is an index written as a string: %w", key, ErrKey)
+			}
 		default:
 			return nil, 0, false, fmt.Errorf("list key %v: %w", key, ErrKey)
 		}

@@ -275,7 +275,7 @@ func (tx *Tx) equalTree(e *Entry, t value.Tree) (bool, error) {
 // that walking a large tree stays quick. Nothing may refer to them any more.
 func (tx *Tx) forget(n int) {
 	if !tx.writable {
-		tx.containers = tx.containers[:n]
+		tx.containers = tx.containers[:min(n, len(tx.containers))]
 	}
 }
 
