@@ -37,6 +37,8 @@ type Tx struct {
 	ed         edit
 	cursor     container.Cursor
 	containers []*openContainer
+	index      map[ID]*openContainer
+	indexed    int
 	key        []byte // scratch for an encoded key
 	dEntries   int64
 	dConts     int64
@@ -66,6 +68,8 @@ func (tx *Tx) reset(ref layout.Ref) error {
 	tx.broken, tx.callback, tx.forced = nil, false, false
 	tx.dEntries, tx.dConts = 0, 0
 	tx.containers = tx.containers[:0]
+	tx.indexed = 0
+	clear(tx.index)
 	tx.now = 0
 	return nil
 }
@@ -91,13 +95,11 @@ func (tx *Tx) space() container.Space {
 
 // open returns the container id, loading its record on first use.
 func (tx *Tx) open(id ID) (*openContainer, error) {
-	for _, c := range tx.containers {
-		if c.id == id {
-			if c.removed {
-				return nil, fmt.Errorf("container %d: %w", id, ErrNotFound)
-			}
-			return c, nil
+	if c := tx.opened(id); c != nil {
+		if c.removed {
+			return nil, fmt.Errorf("container %d: %w", id, ErrNotFound)
 		}
+		return c, nil
 	}
 	ref, err := tx.ids.Get(tx.space(), uint64(id))
 	if err != nil {
@@ -118,6 +120,35 @@ func (tx *Tx) open(id ID) (*openContainer, error) {
 	}
 	*c = openContainer{id: id, ref: ref, rec: rec}
 	return c, nil
+}
+
+// opened finds a container that the transaction has looked at. The last few are
+// searched, the others are in tx.index, which has tx.containers[:tx.indexed].
+func (tx *Tx) opened(id ID) *openContainer {
+	n := len(tx.containers)
+	if tx.indexed > n { // some were forgotten
+		clear(tx.index)
+		tx.indexed = 0
+	}
+	if n-tx.indexed > 16 {
+		if tx.index == nil {
+			tx.index = map[ID]*openContainer{}
+		}
+		for _, c := range tx.containers[tx.indexed:] {
+			tx.index[c.id] = c
+		}
+		tx.indexed = n
+	}
+	for _, c := range tx.containers[tx.indexed:] {
+		if c.id == id {
+			return c
+		}
+	}
+	// The memory of one that a View has forgotten may hold another one since.
+	if c := tx.index[id]; c != nil && c.id == id {
+		return c
+	}
+	return nil
 }
 
 // slot appends an element to tx.containers, reusing the memory of an earlier

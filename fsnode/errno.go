@@ -66,6 +66,9 @@ func (fs *fileSystem) status(op string, n *node, err error) fuse.Status {
 		return fuse.OK
 	}
 	no := errno(err)
+	if no == errStale && n != nil && n.virtual == nil && fs.isMissing(n) {
+		no = syscall.ENOENT
+	}
 	if no == syscall.EIO {
 		var id uint64
 		if n != nil {

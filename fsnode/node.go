@@ -23,6 +23,7 @@ type node struct {
 	id      uint64  // node id and inode number
 	virtual virtual // what the node shows, nil for entries of the store
 	dir     bool    // a container; its entry is found by id alone
+	link    bool    // a symbolic link; the kernel takes no other type for it
 
 	// loc guards the fields that say where the entry is. Whoever reads or edits
 	// the entry holds it for reading during the transaction, whoever moves or
@@ -188,7 +189,7 @@ func (fs *fileSystem) relocate(n *node) bool {
 		}
 		if !open {
 			e, err := tx.Lookup(n.parent, n.key)
-			if err == nil && !e.IsContainer() && !e.Link {
+			if err == nil && !e.IsContainer() && e.Link == n.link {
 				n.eid = e.ID
 				set(&e)
 			}
@@ -202,6 +203,39 @@ func (fs *fileSystem) relocate(n *node) bool {
 		})
 	})
 	return err == nil && found
+}
+
+// isMissing reports whether nothing has the name of n, so that whoever came by
+// that name may be told so. It says no when the directories above have changed,
+// too: then the kernel must look the path up again.
+func (fs *fileSystem) isMissing(n *node) bool {
+	const maxDepth = 4096
+	missing := false
+	err := fs.store.View(func(tx Tx) error {
+		missing = false
+		for depth := 0; n.id != uint64(engine.RootID); depth++ {
+			n.loc.RLock()
+			parent, key, eid := n.parent, n.key, n.eid
+			n.loc.RUnlock()
+			if !key.IsValid() || depth > maxDepth {
+				return errStale
+			}
+			e, err := tx.Lookup(parent, key)
+			switch {
+			case depth == 0 && errors.Is(err, engine.ErrNotFound):
+			case err != nil:
+				return err
+			case depth == 0 || e.ID != eid:
+				return errStale
+			}
+			if n = fs.nodes.get(uint64(parent)); n == nil {
+				return errStale
+			}
+		}
+		missing = true
+		return nil
+	})
+	return err == nil && missing
 }
 
 // otherKey returns the key that an element of a list has as the entry of a

@@ -32,7 +32,7 @@ func (t *nodeTable) remember(e *engine.Entry, seq uint64) *node {
 	n := t.byID[id]
 	known := n != nil
 	if !known {
-		n = &node{id: id, eid: e.ID, dir: e.IsContainer(), parent: e.Parent, key: e.Key, seq: seq}
+		n = &node{id: id, eid: e.ID, dir: e.IsContainer(), link: e.Link, parent: e.Parent, key: e.Key, seq: seq}
 		t.byID[id] = n
 	}
 	n.lookups++

@@ -100,8 +100,8 @@ func (fs *fileSystem) adopt(h *fileHandle) error {
 	}
 	n.loc.Lock()
 	defer n.loc.Unlock()
-	if n.isOrphan() && !n.gone {
-		return errStale
+	if n.owned && !n.gone {
+		return nil // another handle was faster
 	}
 	var e engine.Entry
 	err = fs.store.Update(func(tx Tx) error {

@@ -136,7 +136,11 @@ func (fs *fileSystem) newest(h *fileHandle) (version, error) {
 		next, err = loadVersion(fs.store, tx, e)
 		return err
 	})
-	if errors.Is(err, errStale) && h.ver.seq != 0 {
+	if errors.Is(err, errStale) {
+		if h.ver.seq == 0 {
+			// It was opened with O_TRUNC: what it had since is gone.
+			h.ver.seq = 1
+		}
 		return version{}, nil
 	}
 	return next, err
