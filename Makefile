@@ -36,7 +36,7 @@ run: build
 ## test: every test, mounts included; nothing stays mounted
 test:
 	@$(DEPS) $(TEST_DEPS)
-	go test -tags invariants -shuffle=on -timeout 10m ./...
+	go test -tags invariants -shuffle=on -timeout 20m ./...
 
 ## check: all of CI in order; run it before a commit
 check: lint test race
@@ -44,7 +44,7 @@ check: lint test race
 ## integration: only the tests on real mounts, with their names
 integration:
 	@$(DEPS) $(TEST_DEPS)
-	go test -tags invariants -count=1 -v -timeout 10m ./integration
+	go test -tags invariants -count=1 -v -timeout 20m ./integration
 
 ## large: the round trip of the largest document through rsync, 75 000 files
 large:

@@ -3,9 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"sync"
-	"weak"
 
 	"github.com/google/uuid"
 
@@ -27,18 +24,12 @@ const defaultIDMember = "_id"
 // fn may be called by several goroutines at once, and again for the same value
 // when an Update runs again.
 func (s *Store) SetNewKey(fn func() value.Value) {
-	key := weak.Make(s)
 	if fn == nil {
-		newKeys.Delete(key)
+		s.newKeyFunc.Store(nil)
 		return
 	}
-	if _, old := newKeys.Swap(key, fn); !old {
-		runtime.AddCleanup(s, func(key weak.Pointer[Store]) { newKeys.Delete(key) }, key)
-	}
+	s.newKeyFunc.Store(&fn)
 }
-
-// newKeys has what SetNewKey was given: weak.Pointer[Store] to func() value.Value.
-var newKeys sync.Map
 
 // Add stores v under a key of its own and returns the key.
 //
@@ -115,8 +106,8 @@ func memberKey(t value.Tree, name string) (value.Value, error) {
 
 // newKey returns what generates keys.
 func (tx *Tx) newKey() (func() (value.Value, error), error) {
-	if fn, ok := newKeys.Load(weak.Make(tx.s)); ok {
-		return func() (value.Value, error) { return fn.(func() value.Value)(), nil }, nil
+	if fn := tx.s.newKeyFunc.Load(); fn != nil {
+		return func() (value.Value, error) { return (*fn)(), nil }, nil
 	}
 	name, err := tx.setting(metaNewKey, "uuid1")
 	if err != nil {

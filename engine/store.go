@@ -11,6 +11,7 @@ import (
 	"pongofs/engine/heap"
 	"pongofs/engine/layout"
 	"pongofs/engine/mapping"
+	"pongofs/engine/value"
 )
 
 // Store is an open store file. All methods may be called by any number of
@@ -39,6 +40,8 @@ type Store struct {
 	txs    sync.Pool
 	stop   context.CancelFunc
 	worker sync.WaitGroup
+
+	newKeyFunc atomic.Pointer[func() value.Value] // see SetNewKey
 
 	cleaning sync.Mutex // held while slots of the dead are cleaned
 

@@ -223,7 +223,7 @@ func (s sidecar) apply(text []byte, mtime int64) error {
 
 // applied is called when lines were applied: the entries may have other keys.
 func (s sidecar) applied() {
-	s.fs.sides.with(s.dir.eid, func(st *sideState) { st.hidden = time.Time{} })
+	s.fs.sides.with(s.dir.eid, func(st *sideState) { st.hidden, st.fresh = time.Time{}, time.Time{} })
 	s.fs.rekey(s.dir.eid)
 }
 
