@@ -206,10 +206,14 @@ func (fs *fileSystem) relocate(n *node) bool {
 }
 
 // isMissing reports whether nothing has the name of n, so that whoever came by
-// that name may be told so. It says no when the directories above have changed,
-// too: then the kernel must look the path up again.
+// that name may be told so. It says no when the kernel must look the path up
+// again: when the directories above have changed, too, or when this mount has
+// removed the file itself, so that the kernel knows that the name is gone.
 func (fs *fileSystem) isMissing(n *node) bool {
 	const maxDepth = 4096
+	if n.isGone() {
+		return false
+	}
 	missing := false
 	err := fs.store.View(func(tx Tx) error {
 		missing = false

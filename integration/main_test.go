@@ -43,7 +43,7 @@ func runTests(m *testing.M) int {
 	build := exec.Command("go", "build", "-o", binary, "./cmd/pongofs")
 	build.Dir = repo
 	if output, err := build.CombinedOutput(); err != nil {
-		return trouble(fmt.Errorf("go build: %w\n%s", err, output))
+		return trouble(errors.Join(fmt.Errorf("go build: %w\n%s", err, output), os.RemoveAll(scratch)))
 	}
 	code := m.Run()
 	left, err := mountsBelow(scratch)
