@@ -55,6 +55,13 @@ func (d *disk) hooks() *mapping.Hooks {
 	}}
 }
 
+// begun reports whether there has been a sync.
+func (d *disk) begun() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.base != nil
+}
+
 func (d *disk) ack(total int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -158,7 +165,7 @@ func powerCuts(t *testing.T, n, broken int, work func(s *engine.Store, d *disk, 
 		}
 		hookMu.Lock()
 		defer hookMu.Unlock()
-		if d.base == nil || cuts >= n || r.IntN(chance) != 0 {
+		if !d.begun() || cuts >= n || r.IntN(chance) != 0 {
 			return
 		}
 		cuts++
@@ -175,13 +182,22 @@ func powerCuts(t *testing.T, n, broken int, work func(s *engine.Store, d *disk, 
 	d.mu.Lock()
 	d.syncs = 0
 	d.mu.Unlock()
-	for i := 1; cuts < n && len(failures) < limit; i++ {
+	more := func() bool {
+		hookMu.Lock()
+		defer hookMu.Unlock()
+		return cuts < n && len(failures) < limit
+	}
+	for i := 1; more(); i++ {
 		if err := work(s, d, i); err != nil {
+			hookMu.Lock()
 			failures = append(failures, err)
+			hookMu.Unlock()
 			break
 		}
 	}
+	d.mu.Lock()
 	d.broken = 0
+	d.mu.Unlock()
 	require.NoError(t, s.Close())
 	return failures
 }
