@@ -118,7 +118,7 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 func (fs *fileSystem) statNode(n *node, a *fuse.Attr) error {
 	err := fs.view(n, func(_ Tx, e *engine.Entry) error {
 		fillAttr(a, n.id, e)
-		if n.isOrphan() {
+		if n.orphan {
 			a.Nlink = 0
 		}
 		return nil

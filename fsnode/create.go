@@ -121,8 +121,9 @@ func (fs *fileSystem) openCreated(n *node, e *engine.Entry, in *fuse.CreateIn, o
 	if h.readable {
 		h.ver = version{seq: 1, inc: e.Incarnation}
 	}
+	fs.nodes.opened(n)
 	n.setLast(e)
-	fs.opened(h)
+	h.opened()
 	out.Fh = fs.files.add(h)
 	out.OpenFlags = fileFlags(h.writable)
 }

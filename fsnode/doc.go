@@ -26,8 +26,9 @@
 //     node.loc.
 //   - Somebody else does: the next request finds another id there, or nothing,
 //     and looks where else the entry may be (relocate). If it is nowhere, an
-//     open file lives on with the content that its handles have (adopt); for
-//     any other the kernel gets ESTALE and looks the name up again.
+//     open file lives on with the content that its handles have (adopt), and
+//     who opens it by its name gets the file that has the name now (openStale);
+//     else the kernel gets ESTALE and looks the name up again.
 //
 // A node is in the table while the kernel has lookups of it that it has not
 // forgotten, or while handles are open on it.

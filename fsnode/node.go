@@ -30,12 +30,13 @@ type node struct {
 	// removes the entry holds it for writing, so nobody in this mount sees an
 	// entry between two names.
 	loc    sync.RWMutex
-	eid    engine.ID // of the entry; differs from id after adopt
-	parent engine.ID
-	key    value.Value
-	seq    uint64 // version of the store that parent and key are from
-	gone   bool   // the last name was removed and no orphan kept
-	owned  bool   // it is an orphan of this mount, which removes it
+	eid    engine.ID   // of the entry; differs from id after adopt
+	parent engine.ID   // with key: its name, the last one of an orphan
+	key    value.Value // invalid when it never had a name
+	seq    uint64      // version of the store that this is from
+	orphan bool        // the entry is in engine.OrphansID
+	owned  bool        // it is an orphan of this mount, which removes it
+	gone   bool        // the last name was removed and no orphan kept
 
 	// lookups and opens keep the node in the table; nodeTable.mu guards them.
 	lookups uint64
@@ -49,11 +50,15 @@ type node struct {
 	act  *activity // nil for most
 }
 
-// isOrphan reports whether the entry has lost its name but is kept since it is
-// open.
+// place returns where the entry is kept.
 //
 // Preconditions: n.loc is held.
-func (n *node) isOrphan() bool { return n.parent == engine.OrphansID }
+func (n *node) place() (engine.ID, value.Value) {
+	if n.orphan {
+		return engine.OrphansID, orphanKey(n.eid)
+	}
+	return n.parent, n.key
+}
 
 // isGone reports whether the last name was removed through this mount.
 func (n *node) isGone() bool {
@@ -76,7 +81,7 @@ func (n *node) entry(tx Reader) (engine.Entry, error) {
 		}
 		return e, err
 	}
-	e, err := tx.Lookup(n.parent, n.key)
+	e, err := tx.Lookup(n.place())
 	if err == nil && e.ID == n.eid {
 		return e, nil
 	}
@@ -93,17 +98,17 @@ func isAbsent(err error) bool {
 }
 
 // moved notes that the entry was seen under a name in version seq, unless
-// something newer is known.
+// something newer is known or the node has an orphan of its own.
 func (n *node) moved(parent engine.ID, key value.Value, seq uint64) {
 	n.loc.RLock()
-	same := n.parent == parent && n.key == key && !n.gone || seq < n.seq
+	same := n.parent == parent && n.key == key && !n.orphan && !n.gone || seq < n.seq || n.owned
 	n.loc.RUnlock()
 	if same {
 		return
 	}
 	n.loc.Lock()
-	if seq >= n.seq {
-		n.parent, n.key, n.seq, n.gone = parent, key, seq, false
+	if seq >= n.seq && !n.owned {
+		n.placed(parent, key, seq)
 	}
 	n.loc.Unlock()
 }
@@ -128,81 +133,112 @@ func (fs *fileSystem) update(n *node, fn func(Tx, *engine.Entry) error) error {
 
 // transact runs fn on the entry of n, looking for the entry elsewhere when it
 // is not where it was.
+//
+// Finding it and using it are one transaction: other mounts may replace the
+// file faster than this one could look and come back.
 func (fs *fileSystem) transact(n *node, run func(func(Tx) error) error, fn func(Tx, *engine.Entry) error) error {
-	for again := true; ; again = false {
-		err := func() error {
-			n.loc.RLock()
-			defer n.loc.RUnlock()
-			return run(func(tx Tx) error {
-				e, err := n.entry(tx)
-				if err != nil {
-					return err
-				}
-				return fn(tx, &e)
-			})
-		}()
-		if !again || !errors.Is(err, errStale) || !fs.relocate(n) {
-			return err
-		}
+	err := func() error {
+		n.loc.RLock()
+		defer n.loc.RUnlock()
+		return run(func(tx Tx) error {
+			e, err := n.entry(tx)
+			if err != nil {
+				return err
+			}
+			return fn(tx, &e)
+		})
+	}()
+	if !errors.Is(err, errStale) || n.dir || n.virtual != nil {
+		return err
 	}
-}
-
-// relocate looks for the entry of a file that is not where it was: somebody
-// outside this mount moved or removed it. It looks where that is cheap: among
-// the orphans, under the other form of the key (a dict that became a list or
-// the reverse) and, for a file that is open, in the whole directory. A file that
-// is not open becomes the one that has its name now: the caller means a name,
-// and atomic replacement must never look like a missing file. It reports
-// whether there is an entry.
-func (fs *fileSystem) relocate(n *node) bool {
-	if n.dir || n.virtual != nil {
-		return false
-	}
-	open := fs.nodes.isOpen(n)
 	n.loc.Lock()
 	defer n.loc.Unlock()
 	if n.gone {
-		return false
+		return errStale
 	}
-	found := false
-	err := fs.store.View(func(tx Tx) error {
-		set := func(e *engine.Entry) {
-			n.parent, n.key, n.seq = e.Parent, e.Key, tx.Seq()
-			found = true
+	open := fs.nodes.isOpen(n)
+	return run(func(tx Tx) error {
+		e, err := n.relocate(tx, open)
+		if err != nil {
+			return err
 		}
-		places := []struct {
-			dir engine.ID
-			key value.Value
-		}{
-			{n.parent, n.key},
-			{engine.OrphansID, value.Int(int64(n.eid))},
-			{n.parent, otherKey(n.key)},
-		}
-		for _, p := range places {
-			if !p.key.IsValid() {
-				continue
-			}
-			if e, err := tx.Lookup(p.dir, p.key); err == nil && e.ID == n.eid {
-				set(&e)
-				return nil
-			}
-		}
-		if !open {
-			e, err := tx.Lookup(n.parent, n.key)
-			if err == nil && !e.IsContainer() && e.Link == n.link {
-				n.eid = e.ID
-				set(&e)
-			}
-			return nil
-		}
-		return tx.Scan(n.parent, value.Value{}, false, func(e engine.Entry) bool {
-			if e.ID == n.eid {
-				set(&e)
-			}
-			return !found
-		})
+		return fn(tx, &e)
 	})
-	return err == nil && found
+}
+
+// relocate looks for the entry of a file that is not where it was, since
+// somebody outside this mount moved or removed it, and notes where it is. It
+// looks where that is cheap: among the orphans, under the other form of the key
+// (a dict that became a list or the reverse) and, for a file that is open, in
+// the whole directory. A file that is not open becomes the one that has its name
+// now: the caller means a name, and atomic replacement must never look like a
+// missing file. errStale when it is nowhere.
+//
+// Preconditions: n.loc is held for writing; n is a file of the store and not
+// gone.
+func (n *node) relocate(tx Reader, open bool) (engine.Entry, error) {
+	set := func(e *engine.Entry) {
+		n.eid = e.ID
+		if n.orphan = e.Parent == engine.OrphansID; !n.orphan {
+			n.placed(e.Parent, e.Key, tx.Seq())
+		}
+	}
+	places := []struct {
+		dir engine.ID
+		key value.Value
+	}{
+		{n.parent, n.key},
+		{engine.OrphansID, orphanKey(n.eid)},
+		{n.parent, otherKey(n.key)},
+	}
+	for _, p := range places {
+		if !p.key.IsValid() {
+			continue
+		}
+		e, err := tx.Lookup(p.dir, p.key)
+		if err == nil && e.ID == n.eid {
+			set(&e)
+			return e, nil
+		}
+		if err != nil && !isAbsent(err) {
+			return e, err
+		}
+	}
+	if !open {
+		return n.successor(tx, set)
+	}
+	var found engine.Entry
+	err := tx.Scan(n.parent, value.Value{}, false, func(e engine.Entry) bool {
+		if e.ID != n.eid {
+			return true
+		}
+		set(&e)
+		found = e
+		return false
+	})
+	switch {
+	case err != nil && !isAbsent(err):
+		return found, err
+	case found.ID == 0:
+		return found, errStale
+	}
+	return found, nil
+}
+
+// successor returns the file of the same sort that has the name of n now, after
+// telling it to found; errStale when there is none.
+//
+// Preconditions: n.loc is held.
+func (n *node) successor(tx Reader, found func(*engine.Entry)) (engine.Entry, error) {
+	e, err := tx.Lookup(n.parent, n.key)
+	switch {
+	case err != nil && !isAbsent(err):
+		return e, err
+	case err != nil || e.IsContainer() || e.Link != n.link:
+		return e, errStale
+	}
+	found(&e)
+	return e, nil
 }
 
 // isMissing reports whether nothing has the name of n, so that whoever came by

@@ -43,7 +43,7 @@ func (n *node) active() *activity {
 	return n.act
 }
 
-// rest lets go what n has not in use when it is not open any more.
+// rest lets go what n needs only while it is open.
 func (n *node) rest() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

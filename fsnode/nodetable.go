@@ -32,14 +32,38 @@ func (t *nodeTable) remember(e *engine.Entry, seq uint64) *node {
 	n := t.byID[id]
 	known := n != nil
 	if !known {
-		n = &node{id: id, eid: e.ID, dir: e.IsContainer(), link: e.Link, parent: e.Parent, key: e.Key, seq: seq}
-		t.byID[id] = n
+		n = t.add(e, seq)
 	}
 	n.lookups++
 	t.mu.Unlock()
 	if known {
 		n.moved(e.Parent, e.Key, seq)
 	}
+	return n
+}
+
+// add makes the node of e, which was found under its name in version seq.
+//
+// Preconditions: t.mu is held.
+func (t *nodeTable) add(e *engine.Entry, seq uint64) *node {
+	n := &node{id: uint64(e.ID), eid: e.ID, dir: e.IsContainer(), link: e.Link, seq: seq}
+	if n.orphan = e.Parent == engine.OrphansID; !n.orphan {
+		n.parent, n.key = e.Parent, e.Key
+	}
+	t.byID[n.id] = n
+	return n
+}
+
+// open returns the node of e, which was found under its name in version seq,
+// and counts an open handle on it.
+func (t *nodeTable) open(e *engine.Entry, seq uint64) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byID[uint64(e.ID)]
+	if n == nil {
+		n = t.add(e, seq)
+	}
+	n.opens++
 	return n
 }
 
@@ -93,6 +117,15 @@ func (t *nodeTable) closed(n *node) bool {
 	n.opens--
 	t.drop(n)
 	return n.opens == 0
+}
+
+// rest lets go what n has for open handles, if none is open.
+func (t *nodeTable) rest(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.opens == 0 {
+		n.rest()
+	}
 }
 
 // isKnown reports whether the kernel knows n.

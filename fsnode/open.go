@@ -25,13 +25,17 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	}
 	fs.settle(n, in.Pid)
 	h := newFileHandle(n, in.Flags, in.Pid)
-	err := fs.view(n, func(tx Tx, e *engine.Entry) error { return fs.openEntry(h, tx, e, in.Flags) })
-	if errors.Is(err, errStale) && fs.openGhost(h, in.Flags) {
-		err = nil
+	err := fs.view(n, func(tx Tx, e *engine.Entry) error {
+		fs.nodes.opened(n)
+		return fs.openEntry(h, tx, e, in.Flags)
+	})
+	if errors.Is(err, errStale) {
+		err = fs.openStale(h, in.Flags)
 	}
 	if err != nil {
 		return fs.status("open", n, err)
 	}
+	h.opened()
 	if e := n.lastEntry(); e != nil && n.believesOther(e) {
 		fs.expireAttr(n)
 	}
@@ -48,24 +52,28 @@ func newFileHandle(n *node, flags, pid uint32) *fileHandle {
 		n:        n,
 		readable: mode != syscall.O_WRONLY,
 		writable: mode != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0,
+		trunc:    flags&syscall.O_TRUNC != 0,
 		pid:      pid,
 	}
 }
 
-// openEntry makes h a handle on e, which tx has returned.
+// openEntry makes h a handle on e, which tx has returned. It takes the open of
+// h.n back when it fails.
 //
-// Preconditions: h.n.loc is held, so nobody removes e meanwhile.
-func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uint32) error {
+// Preconditions: h.n is counted as open.
+func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uint32) (err error) {
+	defer func() {
+		if err != nil {
+			fs.nodes.closed(h.n)
+		}
+	}()
 	if e.IsContainer() {
 		return syscall.EISDIR
 	}
 	if e.Link {
 		return syscall.ELOOP
 	}
-	if flags&syscall.O_TRUNC != 0 {
-		h.trunc = true
-		h.n.stageHandle(h, 0)
-	} else if h.readable {
+	if h.readable && flags&syscall.O_TRUNC == 0 {
 		v, err := loadVersion(fs.store, tx, e)
 		if err != nil {
 			return err
@@ -73,15 +81,18 @@ func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uin
 		h.ver = v
 	}
 	h.n.setLast(e)
-	fs.opened(h)
 	return nil
 }
 
-// opened counts h as open.
-func (fs *fileSystem) opened(h *fileHandle) {
-	fs.nodes.opened(h.n)
+// opened tells the node what h is open for. The table of nodes knows already
+// that it is open, since the transaction that found the entry: whoever removes
+// it makes it an orphan.
+func (h *fileHandle) opened() {
 	if h.writable {
 		h.n.countWriter(+1)
+	}
+	if h.trunc {
+		h.n.stageHandle(h, 0)
 	}
 }
 
@@ -100,19 +111,46 @@ func (fs *fileSystem) expireAttr(n *node) {
 	n.forgetTold()
 }
 
-// openGhost makes h a handle on a file that was removed, or replaced by another,
-// between the caller's lookup of the name and its open, which no caller may
-// notice. It reports whether there is anything left of the file.
-func (fs *fileSystem) openGhost(h *fileHandle, flags uint32) bool {
-	v, ok := h.n.copyGhost()
-	if !ok {
-		return false
+// openStale makes h a handle on what there is instead of an entry that is not
+// where the kernel believes it to be.
+//
+// That is the image of a file that was removed, or replaced by another, through
+// this mount between the caller's lookup of the name and its open; or what has
+// become of the entry meanwhile; or the file that has the name now, which
+// another mount has put there while the old one is open here. In that case the
+// handle is on a node of its own, as if the caller had looked the name up a
+// moment later. errStale when there is nothing.
+func (fs *fileSystem) openStale(h *fileHandle, flags uint32) error {
+	n := h.n
+	if n.dir {
+		return errStale
 	}
-	if flags&syscall.O_TRUNC == 0 {
-		h.ver = v
+	n.loc.RLock()
+	defer n.loc.RUnlock()
+	if n.gone {
+		v, ok := n.copyGhost()
+		if !ok {
+			return errStale
+		}
+		if !h.trunc {
+			h.ver = v
+		}
+		fs.nodes.opened(n)
+		return nil
 	}
-	fs.opened(h)
-	return true
+	return fs.store.View(func(tx Tx) error {
+		e, err := n.entry(tx)
+		switch {
+		case err == nil:
+			fs.nodes.opened(n)
+		case errors.Is(err, errStale):
+			e, err = n.successor(tx, func(e *engine.Entry) { h.n = fs.nodes.open(e, tx.Seq()) })
+		}
+		if err != nil {
+			return err
+		}
+		return fs.openEntry(h, tx, &e, flags)
+	})
 }
 
 // Flush is called for each close of a descriptor. An unwritten truncation is
@@ -222,7 +260,7 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	if fs.nodes.closed(n) {
 		fs.dropOrphan(n)
 		if !n.isGone() {
-			n.rest()
+			fs.nodes.rest(n)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (fs *fileSystem) dropOrphan(n *node) {
 	var last *engine.Entry
 	err := fs.store.Update(func(tx Tx) error {
 		ghost.close()
-		e, err := tx.Lookup(n.parent, n.key)
+		e, err := tx.Lookup(n.place())
 		if errors.Is(err, engine.ErrNotFound) {
 			return errUnchanged
 		}
@@ -65,14 +65,14 @@ func (fs *fileSystem) dropOrphan(n *node) {
 		if ghost, err = loadVersion(fs.store, tx, &e); err != nil {
 			return err
 		}
-		return tx.Remove(n.parent, n.key)
+		return tx.Remove(n.place())
 	})
 	if err != nil && !errors.Is(err, errUnchanged) {
 		ghost.close()
 		fs.status("drop orphan", n, err)
 		return
 	}
-	n.gone, n.owned = true, false
+	n.gone, n.orphan, n.owned = true, false, false
 	if last == nil {
 		return
 	}
@@ -85,10 +85,12 @@ func (fs *fileSystem) dropOrphan(n *node) {
 }
 
 // adopt keeps an open file alive whose entry somebody outside this mount has
-// removed: as an orphan with the content that the handle has.
+// removed: as an orphan with the content that the handle has, on which fn has
+// done its work. Both are one publish: what a truncation has left before the
+// write that follows it is nobody's to see.
 //
 // Preconditions: h.mu is held.
-func (fs *fileSystem) adopt(h *fileHandle) error {
+func (fs *fileSystem) adopt(h *fileHandle, fn func(Tx, *engine.Entry) error) error {
 	n := h.n
 	last := n.lastEntry()
 	if last == nil {
@@ -101,19 +103,33 @@ func (fs *fileSystem) adopt(h *fileHandle) error {
 	n.loc.Lock()
 	defer n.loc.Unlock()
 	if n.owned && !n.gone {
-		return nil // another handle was faster
+		return fs.store.Update(func(tx Tx) error { // another handle was faster
+			e, err := n.entry(tx)
+			if err != nil {
+				return err
+			}
+			return fn(tx, &e)
+		})
 	}
 	var e engine.Entry
+	var seq uint64
 	err = fs.store.Update(func(tx Tx) error {
 		var err error
 		e, err = putOrphan(tx, image, engine.NewAttr{Mode: last.Attr.Mode, UID: last.Attr.UID, GID: last.Attr.GID})
-		return err
+		if err != nil {
+			return err
+		}
+		seq = tx.Seq() + 1
+		if err := fn(tx, &e); !errors.Is(err, errUnchanged) {
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	n.eid, n.parent, n.key = e.ID, e.Parent, e.Key
-	n.gone, n.owned = false, true
+	n.eid, n.seq = e.ID, seq
+	n.gone, n.orphan, n.owned = false, true, true
 	return nil
 }
 
@@ -166,7 +182,7 @@ func (fs *fileSystem) linkOrphan(dir, n *node, name string) (engine.Entry, error
 	var seq uint64
 	n.loc.Lock()
 	defer n.loc.Unlock()
-	if !n.isOrphan() || n.gone {
+	if !n.orphan || n.gone {
 		return e, syscall.EPERM
 	}
 	err := fs.update(dir, func(tx Tx, d *engine.Entry) error {
@@ -174,7 +190,8 @@ func (fs *fileSystem) linkOrphan(dir, n *node, name string) (engine.Entry, error
 		if err != nil {
 			return err
 		}
-		err = tx.Rename(n.parent, n.key, d.ID, key, engine.RenameOptions{NoReplace: true})
+		dir, old := n.place()
+		err = tx.Rename(dir, old, d.ID, key, engine.RenameOptions{NoReplace: true})
 		if err != nil {
 			return err
 		}
@@ -183,7 +200,7 @@ func (fs *fileSystem) linkOrphan(dir, n *node, name string) (engine.Entry, error
 		return err
 	})
 	if err == nil {
-		n.parent, n.key, n.seq, n.owned = e.Parent, e.Key, seq, false
+		n.placed(e.Parent, e.Key, seq)
 	}
 	return e, err
 }

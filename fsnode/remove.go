@@ -62,6 +62,9 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 	if n != nil {
 		n.loc.Lock()
 		defer n.loc.Unlock()
+		if n.eid != e.ID {
+			n = nil // it goes on as an orphan
+		}
 	}
 	orphan := n != nil && !n.dir && fs.nodes.isOpen(n)
 	var seq uint64
@@ -106,7 +109,7 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 func (n *node) removed(e *engine.Entry, orphan bool, ghost version, seq uint64) {
 	n.seq = seq
 	if orphan {
-		n.parent, n.key, n.owned = engine.OrphansID, orphanKey(e.ID), true
+		n.orphan, n.owned = true, true
 		return
 	}
 	n.gone = true
@@ -114,9 +117,10 @@ func (n *node) removed(e *engine.Entry, orphan bool, ghost version, seq uint64) 
 	n.setGhost(ghost)
 }
 
-// placed notes that the entry of n is under another name.
+// placed notes that the entry of n has a name.
 //
 // Preconditions: n.loc is held for writing.
 func (n *node) placed(dir engine.ID, key value.Value, seq uint64) {
 	n.parent, n.key, n.seq = dir, key, seq
+	n.gone, n.orphan, n.owned = false, false, false
 }

@@ -73,6 +73,12 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 		n2 = fs.nodes.get(uint64(dst.ID))
 	}
 	defer lockPlaces(n1, n2)()
+	if n1 != nil && n1.eid != src.ID {
+		n1 = nil // it goes on as an orphan
+	}
+	if n2 != nil && n2.eid != dst.ID {
+		n2 = nil
+	}
 
 	r := renaming{
 		store: fs.store,

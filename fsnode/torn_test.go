@@ -114,13 +114,16 @@ func wholeVersions(t *testing.T, size int) {
 		}
 		return check(got.Bytes(), "small reads")
 	})
-	loop(func() error { // through the other mount
-		got, err := os.ReadFile(filepath.Join(other, "f"))
-		if err != nil {
-			return fmt.Errorf("other mount: %w", err)
-		}
-		return check(got, "other mount")
-	})
+	for range 2 { // two, so that one has open what the other finds replaced
+		loop(func() error {
+			got, err := os.ReadFile(filepath.Join(other, "f"))
+			if err != nil {
+				return fmt.Errorf("other mount: %w", err)
+			}
+			return check(got, "other mount")
+		})
+	}
+	loop(func() error { return write(filepath.Join(other, "f"), syscall.O_TRUNC, values[0]) })
 	wg.Wait()
 }
 

@@ -148,10 +148,10 @@ func (fs *fileSystem) updateOpen(h *fileHandle, fn func(Tx, *engine.Entry) error
 	if !errors.Is(err, errStale) {
 		return err
 	}
-	if err := fs.adopt(h); err != nil {
+	if err := fs.adopt(h, fn); !errors.Is(err, errUnchanged) {
 		return err
 	}
-	return fs.update(h.n, fn)
+	return nil
 }
 
 // Fallocate extends a file, or zeroes a part of it. There is nothing to

@@ -189,7 +189,7 @@ func usualKind(id engine.ID) value.Kind {
 //
 // Preconditions: n.loc is held.
 func (n *node) hasLongName() bool {
-	if !n.key.IsValid() || n.isOrphan() {
+	if !n.key.IsValid() || n.orphan {
 		return false
 	}
 	_, truncated := encoding.EscapeName(n.key)
@@ -370,9 +370,9 @@ func (fs *fileSystem) setKey(n *node, text string) error {
 		return syscall.EINVAL
 	}
 	n.loc.RLock()
-	old := n.key
+	old, orphan := n.key, n.orphan
 	n.loc.RUnlock()
-	if old == key || !old.IsValid() {
+	if old == key || !old.IsValid() || orphan {
 		return nil
 	}
 	name, truncated := encoding.EscapeName(key)
@@ -388,6 +388,9 @@ func (fs *fileSystem) setKey(n *node, text string) error {
 	n.loc.Lock()
 	defer n.loc.Unlock()
 	err = fs.store.Update(func(tx Tx) error {
+		if n.orphan || n.gone || n.key != old {
+			return errStale
+		}
 		return tx.Rename(n.parent, old, n.parent, key, engine.RenameOptions{NoReplace: true})
 	})
 	if err == nil {
