@@ -17,6 +17,7 @@ type importOptions struct {
 	format  string
 	replace bool
 	parents bool
+	escape  bool
 }
 
 func newImportCommand() *cobra.Command {
@@ -26,6 +27,10 @@ func newImportCommand() *cobra.Command {
 		Short: "Store a document",
 		Long: `Store a document (- is standard input) at PATH, or the members of an object in
 the root. It arrives in one step, or not at all; all its types are declared.
+
+A key that cannot be a file name as it is, such as one that is empty or contains
+a slash, is refused: whoever works with the files would not find it by its name.
+With --escape-keys it is stored all the same, and appears under an escaped name.
 
 Formats: extjson (MongoDB Extended JSON v2, plain JSON included), json (plain
 JSON, "$" has no meaning), extjsonl and jsonl (the same, one value a line), yaml,
@@ -40,6 +45,7 @@ toml. Without --format the name of the file decides.`,
 	cmd.Flags().StringVar(&o.format, "format", "", "format of FILE")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "replace what is at PATH")
 	cmd.Flags().BoolVarP(&o.parents, "parents", "p", false, "make missing dicts on the way")
+	cmd.Flags().BoolVar(&o.escape, "escape-keys", false, "take keys that cannot be file names as they are")
 	return cmd
 }
 
@@ -53,8 +59,7 @@ func runImport(ctx context.Context, o importOptions, cmd *cobra.Command, store, 
 		return err
 	}
 	defer source.Close()
-	var b *storeBuilder
-	err = update(store, func(tx *engine.Tx) error {
+	return update(store, func(tx *engine.Tx) error {
 		// The function runs again when another writer was faster.
 		if _, err := source.Seek(0, io.SeekStart); err != nil {
 			return err
@@ -63,7 +68,7 @@ func runImport(ctx context.Context, o importOptions, cmd *cobra.Command, store, 
 		if err != nil {
 			return err
 		}
-		b = newStoreBuilder(tx, top, merge)
+		b := newStoreBuilder(tx, top, merge)
 		reader := &contextReader{ctx, source}
 		if err := encoding.Decode(format, reader, b); err != nil {
 			if b.err != nil {
@@ -71,16 +76,12 @@ func runImport(ctx context.Context, o importOptions, cmd *cobra.Command, store, 
 			}
 			return fmt.Errorf("%s: %w", file, err)
 		}
+		if b.Escaped > 0 && !o.escape {
+			return fmt.Errorf("%s: %s cannot be a file name, such as %q; use --escape-keys to store it as %s",
+				file, plural(b.Escaped, "key", "keys"), b.Example.AsString(), keyName(value.KindDict, b.Example))
+		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if b.Escaped > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "pongofs: note: %s cannot be a file name as it is, such as %s, which appears as %s\n",
-			plural(b.Escaped, "key", "keys"), b.Example, keyName(value.KindDict, b.Example))
-	}
-	return nil
 }
 
 // importTarget returns where the document goes, and whether its members go
