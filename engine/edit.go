@@ -78,6 +78,7 @@ func (ed *edit) FreeValue(ref layout.Ref, id uint64) {
 // seal stores the checksums of all objects that the new version uses, and
 // frees the others.
 func (ed *edit) seal() {
+	ed.cursor.Flush()
 	for i, ref := range ed.built {
 		if ref == layout.Nil {
 			continue
@@ -97,6 +98,9 @@ func (ed *edit) seal() {
 
 // abandon frees everything that was built.
 func (ed *edit) abandon() {
+	if ed.cursor != nil {
+		ed.cursor.Flush()
+	}
 	for i, ref := range ed.built {
 		if ref == layout.Nil {
 			continue

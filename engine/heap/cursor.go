@@ -26,9 +26,13 @@ type Cursor struct {
 type window struct {
 	slab  uint64 // 0 for none
 	desc  *layout.SlabDesc
-	pos   int // granules below pos are not looked at again under this lease
+	pos   int // granules from pos to end are free, those below are not looked at
+	end   int // again under this lease
 	added int
-	occ   [layout.SlabWords]uint64
+	occ   [layout.SlabWords]uint64 // as of the beginning of the lease
+
+	word    int    // word of start bits with some that are not set yet
+	pending uint64 // these bits
 }
 
 // Cursor returns an idle cursor or a new one.
@@ -45,6 +49,7 @@ func (h *Heap) Cursor() *Cursor {
 
 // Release gives a cursor back; it keeps its leases for the next user.
 func (h *Heap) Release(c *Cursor) {
+	c.Flush()
 	if c.Urgent {
 		// What is left of an emergency slab is not for the next user.
 		c.Urgent = false
@@ -56,16 +61,12 @@ func (h *Heap) Release(c *Cursor) {
 }
 
 func (c *Cursor) close() {
-	for _, w := range []*window{&c.small, &c.big} {
-		if w.slab != 0 {
-			c.h.drop(w.slab, w.added)
-			w.slab = 0
-		}
-	}
+	c.drop(&c.small)
+	c.drop(&c.big)
 }
 
 // Alloc returns a new object of at least size bytes, its header filled in and
-// the rest zero.
+// the rest zero. Flush must follow before anything refers to it.
 func (c *Cursor) Alloc(kind layout.Kind, size int, birth uint64) (layout.Ref, []byte, error) {
 	if size < layout.HeaderSize || size > layout.MaxObject {
 		return 0, nil, fmt.Errorf("heap: object of %d bytes", size)
@@ -75,36 +76,77 @@ func (c *Cursor) Alloc(kind layout.Kind, size int, birth uint64) (layout.Ref, []
 	if n >= bigGranules {
 		w = &c.big
 	}
-	g, ok := -1, false
-	if w.slab != 0 {
-		g, ok = findRun(&w.occ, w.pos, n)
-	}
-	if !ok {
-		if w.slab != 0 {
-			c.h.drop(w.slab, w.added)
-			w.slab = 0
-		}
-		slab, err := c.h.lease(n, c.Urgent, &w.occ)
-		if err != nil {
+	if w.slab == 0 || w.pos+n > w.end && !w.next(n) {
+		if err := c.lease(w, n); err != nil {
 			return 0, nil, err
 		}
-		w.slab, w.desc, w.pos, w.added = slab, c.h.view.Slab(slab), 0, 0
-		if g, ok = findRun(&w.occ, 0, n); !ok {
-			return 0, nil, fmt.Errorf("heap: leased slab %d has no run of %d granules", slab, n)
-		}
 	}
-	w.pos = g + n
+	g := w.pos
+	w.pos += n
 	w.added += n
-	fill(&w.occ, g, n)
 	ref := layout.Ref(w.slab*layout.SlabSize + uint64(g)*layout.Granule)
 	obj := c.h.store.Bytes(int64(ref), int64(n)*layout.Granule)
 	// The header comes first, the start bit after: a sweep judges an allocated
 	// object by its header, which must not be that of an earlier life.
 	layout.InitObject(obj, kind, birth)
-	c.h.at("alloc.before-bit")
-	w.desc.Starts[g/64].Or(1 << (g % 64))
-	c.h.at("alloc.after-bit")
+	setEnd(&w.desc.Ends, g, n)
+	if g/64 != w.word {
+		c.flush(w)
+		w.word = g / 64
+	}
+	w.pending |= 1 << (g % 64)
 	return ref, obj, nil
+}
+
+// lease gives w a slab with a free run of n granules instead of the one it has.
+func (c *Cursor) lease(w *window, n int) error {
+	c.drop(w)
+	slab, err := c.h.lease(n, c.Urgent, &w.occ)
+	if err != nil {
+		return err
+	}
+	w.slab, w.desc = slab, c.h.view.Slab(slab)
+	w.pos, w.end, w.added = 0, 0, 0
+	if !w.next(n) {
+		return fmt.Errorf("heap: leased slab %d has no run of %d granules", slab, n)
+	}
+	return nil
+}
+
+// drop ends the lease of w, if it has one.
+func (c *Cursor) drop(w *window) {
+	if w.slab != 0 {
+		c.flush(w)
+		c.h.drop(w.slab, w.added)
+		w.slab = 0
+	}
+}
+
+// Flush makes allocated what Alloc has returned. It must come before anything
+// is freed or published that was allocated with the cursor.
+func (c *Cursor) Flush() {
+	c.flush(&c.small)
+	c.flush(&c.big)
+}
+
+func (c *Cursor) flush(w *window) {
+	if w.pending == 0 {
+		return
+	}
+	c.h.at("alloc.before-bit")
+	w.desc.Starts[w.word].Or(w.pending)
+	w.pending = 0
+	c.h.at("alloc.after-bit")
+}
+
+// next moves w to the next free run of at least n granules.
+func (w *window) next(n int) bool {
+	g, ok := findRun(&w.occ, w.end, n)
+	if !ok {
+		return false
+	}
+	w.pos, w.end = g, runEnd(&w.occ, g+n)
+	return true
 }
 
 // fill marks n granules from g as used.
@@ -148,4 +190,15 @@ func findRun(occ *[layout.SlabWords]uint64, from, n int) (int, bool) {
 		g = end
 	}
 	return 0, false
+}
+
+// runEnd returns the end of the free run that reaches to g at least.
+func runEnd(occ *[layout.SlabWords]uint64, g int) int {
+	for g < granulesPerSlab {
+		if used := occ[g/64] >> (g % 64); used != 0 {
+			return g + bits.TrailingZeros64(used)
+		}
+		g = (g/64 + 1) * 64
+	}
+	return g
 }

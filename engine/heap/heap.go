@@ -6,14 +6,16 @@
 // mark-region heaps, PLDI 2008, rather than size classes: what one edit
 // allocates lies together, so that a checkpoint writes few pages, and rounding
 // wastes little). All that is known about a slab is its descriptor in the shm
-// file: who leases it, and one start bit for each granule at which an object
-// begins. The object's header says how far it reaches.
+// file: who leases it, and one bit for each granule at which an object begins,
+// another for each at which one ends.
 //
 // Allocating. A slab is leased by one process slot at a time, and by one
 // Cursor of that process, so the holder allocates without any atomic
-// read-modify-write but one: it writes the header, then sets the start bit.
-// Killed before that bit, it has allocated nothing; killed after, it leaves an
-// object that nothing refers to, which the next full collection frees.
+// read-modify-write: it writes the header and the end bit. Later, before
+// anything may refer to the objects, it sets the start bits of all that it has
+// allocated, those of one word at once. Killed before that, it has allocated
+// nothing; killed after, it leaves objects that nothing refers to, which the
+// next full collection frees.
 //
 // Freeing is clearing the start bit, which anyone who has the right to free
 // the object may do with one atomic And, whoever leases the slab. The holder of
@@ -283,9 +285,11 @@ func (h *Heap) take(slab uint64, occ *[layout.SlabWords]uint64) bool {
 	return true
 }
 
-// occupancy computes the used granules of a slab from its start bits and the
-// headers of the objects. An object that is freed meanwhile may or may not
-// count as used.
+// occupancy computes the used granules of a slab from its start and end bits:
+// reading the headers instead would be a cache miss for each object. An object
+// that is freed meanwhile may or may not count as used.
+//
+// Preconditions: the caller holds the lease.
 func (h *Heap) occupancy(slab uint64, occ *[layout.SlabWords]uint64) int {
 	*occ = [layout.SlabWords]uint64{}
 	d := h.view.Slab(slab)
@@ -293,13 +297,36 @@ func (h *Heap) occupancy(slab uint64, occ *[layout.SlabWords]uint64) int {
 	for w := range d.Starts {
 		for set := d.Starts[w].Load(); set != 0; set &= set - 1 {
 			g := w*64 + bits.TrailingZeros64(set)
-			head := h.store.Bytes(int64(slab)*layout.SlabSize+int64(g)*layout.Granule, layout.HeaderSize)
-			n := max(1, min(layout.ObjectGranules(head), granulesPerSlab-g))
+			n := endOf(&d.Ends, g) - g
 			fill(occ, g, n)
 			used += n
 		}
 	}
 	return used
+}
+
+// endOf returns the granule behind the object that starts at g.
+func endOf(ends *[layout.SlabWords]uint64, g int) int {
+	for w, word := g/64, ends[g/64]>>(g%64)<<(g%64); ; word = ends[w] {
+		if word != 0 {
+			return w*64 + bits.TrailingZeros64(word) + 1
+		}
+		if w++; w == layout.SlabWords {
+			return granulesPerSlab // never, unless the shm file was damaged
+		}
+	}
+}
+
+// setEnd notes that an object has the n granules from g.
+//
+// Preconditions: the caller holds the lease.
+func setEnd(ends *[layout.SlabWords]uint64, g, n int) {
+	last := g + n - 1
+	for w := g / 64; w < last/64; w++ {
+		ends[w] &= 1<<(g%64) - 1 // what lies before the object stays
+		g = 0
+	}
+	ends[last/64] = ends[last/64]&^(1<<(last%64)-1<<(g%64)) | 1<<(last%64)
 }
 
 // drop ends a lease; added is how many granules were allocated under it that

@@ -346,3 +346,60 @@ func TestFindRun(t *testing.T) {
 	_, ok := findRun(&occ, 0, 1)
 	require.False(t, ok)
 }
+
+// TestFlush: what was not flushed is not allocated, whatever becomes of the
+// cursor; what was stays, and the ends of objects are found without headers.
+func TestFlush(t *testing.T) {
+	w := newWorld(t, 32, 64, nil)
+	h := w.heap(1, nil)
+	c := h.Cursor()
+	type made struct {
+		ref  layout.Ref
+		size int
+	}
+	make := func(n int) (refs []made) {
+		for i := range n {
+			size := layout.HeaderSize + i*37%3000
+			ref, _, err := c.Alloc(layout.KindBlock, size, 1)
+			require.NoError(t, err)
+			refs = append(refs, made{ref, (size + layout.Granule - 1) / layout.Granule})
+		}
+		return refs
+	}
+	kept := make(20)
+	require.False(t, h.Allocated(kept[19].ref), "not flushed yet")
+	c.Flush()
+	lost := make(1) // the owner dies before it flushes
+	h.ReleaseLeases(1)
+	require.False(t, h.Allocated(lost[0].ref))
+	used := map[uint64]int{}
+	for _, m := range kept {
+		require.True(t, h.Allocated(m.ref))
+		used[uint64(m.ref)/layout.SlabSize] += m.size
+	}
+	var occ [layout.SlabWords]uint64
+	for slab, n := range used {
+		require.Equal(t, n, h.occupancy(slab, &occ))
+	}
+	// Nobody who leases the slab next takes a granule that is in use.
+	other := w.heap(2, nil)
+	oc := other.Cursor()
+	for range 200 {
+		ref, _, err := oc.Alloc(layout.KindBlock, 500, 1)
+		require.NoError(t, err)
+		for _, m := range kept {
+			end := uint64(m.ref) + uint64(m.size)*layout.Granule
+			require.False(t, uint64(ref) < end && uint64(ref)+512 > uint64(m.ref), "%d overlaps %d", ref, m.ref)
+		}
+	}
+	other.Release(oc)
+	// Large objects, and what is left when they are freed.
+	c = w.heap(3, nil).Cursor()
+	for _, size := range []int{layout.MaxObject, 64 * layout.Granule, 65 * layout.Granule, 128 * layout.Granule, layout.HeaderSize} {
+		ref, _, err := c.Alloc(layout.KindBlock, size, 1)
+		require.NoError(t, err)
+		c.Flush()
+		slab, g := place(ref)
+		require.Equal(t, int(g)+(size+layout.Granule-1)/layout.Granule, endOf(&h.view.Slab(slab).Ends, int(g)))
+	}
+}

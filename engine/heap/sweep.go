@@ -155,6 +155,7 @@ func (h *Heap) Rebuild(live *LiveSet, n uint64) error {
 				size := layout.ObjectGranules(h.store.Bytes(int64(ref), layout.HeaderSize))
 				used += size
 				end = g + size
+				setEnd(&d.Ends, g, size)
 			}
 		}
 		d.Used.Store(int64(used))

@@ -105,6 +105,7 @@ func (w *world) alloc(c *Cursor, size int, birth uint64) error {
 	if err != nil {
 		return err
 	}
+	c.Flush()
 	o := object{ref: ref, bytes: b, number: w.number.Add(1)}
 	if len(b) < size || len(b) >= size+layout.Granule || uint64(ref)%layout.Granule != 0 {
 		w.t.Errorf("object of %d bytes for %d at %d", len(b), size, ref)

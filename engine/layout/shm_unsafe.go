@@ -10,7 +10,7 @@ import (
 // have the store open, is never synced, and can be rebuilt from the store.
 //
 //	offset   what
-//	     0   ShmHeader, one page and a half of lines that change
+//	     0   ShmHeader, identity, and lines that change
 //	  8192   MaxProcesses ProcSlots of 1024 bytes
 //	 256 KiB NamedPins pins of 64 bytes
 //	 768 KiB hint bitmap: one bit a slab, SlabHints
@@ -33,14 +33,14 @@ const (
 )
 
 // ShmMagic opens a shm file of this layout.
-const ShmMagic = 0x316d68736f676e70 // "pngoshm1"
+const ShmMagic = 0x326d68736f676e70 // "pngoshm2"
 
 // Sizes of the records in shm, in bytes.
 const (
 	ShmHeaderSize = 512
 	ProcSlotSize  = 1024
 	NamedPinSize  = 64
-	SlabDescSize  = 320
+	SlabDescSize  = 576
 	// SlabWords is the number of words of start bits: one bit a granule.
 	SlabWords = SlabSize / Granule / 64
 )
@@ -185,6 +185,10 @@ type SlabDesc struct {
 	// Starts has a bit for each granule at which an object starts. Only the
 	// owner sets bits; whoever has the right to free an object clears its bit.
 	Starts [SlabWords]atomic.Uint64
+	// Ends has a bit for each granule at which an object ends, and bits without
+	// meaning in granules that are not in use: an object ends at the first bit
+	// at or behind its start. Only the owner reads and writes it.
+	Ends [SlabWords]uint64
 }
 
 // SlabReserved is the Owner of a slab that never holds objects.
