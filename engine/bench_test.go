@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -31,7 +32,7 @@ func benchStore(b *testing.B) *Store {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if err := s.Close(); err != nil && !errors.Is(err, ErrClosed) {
 			b.Error(err)
 		}
 	})
@@ -62,6 +63,9 @@ func BenchmarkInsert(b *testing.B) {
 		st, _ := s.Stats()
 		b.ReportMetric(float64(st.UsedBytes)/(1<<20), "MiB-used")
 		b.ReportMetric(float64(st.FileBytes)/(1<<20), "MiB-file")
+		if err := s.Close(); err != nil { // its addresses are needed for the next
+			b.Fatal(err)
+		}
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchEntries, "ns/insert")

@@ -13,7 +13,7 @@
 package mapping
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"unsafe"
 )
@@ -59,18 +59,15 @@ func (m *Mapping) File() *os.File { return m.file }
 // Base returns the address of offset 0. It is valid until Close.
 func (m *Mapping) Base() unsafe.Pointer { return m.base }
 
-// outside panics. It stands apart so that the check before it is inlined.
-//
-//go:noinline
-func (m *Mapping) outside(off, n int64) {
-	panic(fmt.Sprintf("mapping: range %d+%d outside of %d reserved bytes", off, n, m.reserved))
-}
+// errOutside is what a bug panics with: a constant, so that the check before it
+// is inlined.
+var errOutside = errors.New("mapping: a range outside of the reservation")
 
 // Bytes returns n bytes from offset off. The range must lie within the
 // reservation; whether the file reaches that far is the caller's to know.
 func (m *Mapping) Bytes(off, n int64) []byte {
-	if off < 0 || n < 0 || off > m.reserved-n {
-		m.outside(off, n)
+	if off|n < 0 || off > m.reserved-n {
+		panic(errOutside)
 	}
 	return unsafe.Slice((*byte)(unsafe.Add(m.base, off)), n)
 }
@@ -78,8 +75,8 @@ func (m *Mapping) Bytes(off, n int64) []byte {
 // At returns the address of offset off, where n bytes must lie within the
 // reservation.
 func (m *Mapping) At(off, n int64) unsafe.Pointer {
-	if off < 0 || n < 0 || off > m.reserved-n {
-		m.outside(off, n)
+	if off|n < 0 || off > m.reserved-n {
+		panic(errOutside)
 	}
 	return unsafe.Add(m.base, off)
 }
