@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/binary"
-	"fmt"
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
@@ -16,12 +15,12 @@ var (
 	listBucket    = []byte("list")
 )
 
-func openBolt(dir string) (peer, error) {
+func openBolt(dir string, o options) (peer, error) {
 	db, err := bbolt.Open(filepath.Join(dir, "bench.bolt"), 0o600, &bbolt.Options{
-		NoSync: true, NoGrowSync: true, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		NoSync: !o.sync, NoGrowSync: !o.sync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || !o.create {
+		return &bolt{db}, err
 	}
 	return &bolt{db}, db.Update(func(tx *bbolt.Tx) error {
 		if _, err := tx.CreateBucket(entriesBucket); err != nil {
@@ -36,12 +35,23 @@ func (b *bolt) put(key, text string) error {
 	return b.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(entriesBucket).Put([]byte(key), []byte(text)) })
 }
 
+func (b *bolt) batch(keys []string, text string) error {
+	return b.db.Update(func(tx *bbolt.Tx) error {
+		for _, key := range keys {
+			if err := tx.Bucket(entriesBucket).Put([]byte(key), []byte(text)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func (b *bolt) get(key string) (string, error) {
 	var text string
 	err := b.db.View(func(tx *bbolt.Tx) error {
 		v := tx.Bucket(entriesBucket).Get([]byte(key))
 		if v == nil {
-			return fmt.Errorf("%s: not found", key)
+			return errNotFound
 		}
 		text = string(v)
 		return nil

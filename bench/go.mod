@@ -3,6 +3,7 @@ module pongofs/bench
 go 1.26.0
 
 require (
+	github.com/tidwall/btree v1.8.2
 	go.etcd.io/bbolt v1.5.0
 	pongofs v0.0.0
 )

@@ -10,13 +10,13 @@ package main
 // Each operation is one transaction and one call from Go, so that LMDB does
 // not pay for the border between the languages more than once.
 
-static int bench_open(const char *dir, MDB_env **env, MDB_dbi *entries, MDB_dbi *list) {
+static int bench_open(const char *dir, int sync, MDB_env **env, MDB_dbi *entries, MDB_dbi *list) {
 	MDB_txn *txn;
 	int rc;
 	if ((rc = mdb_env_create(env))) return rc;
 	if ((rc = mdb_env_set_mapsize(*env, (size_t)4 << 30))) return rc;
 	if ((rc = mdb_env_set_maxdbs(*env, 2))) return rc;
-	if ((rc = mdb_env_open(*env, dir, MDB_NOSYNC | MDB_NOTLS, 0600))) return rc;
+	if ((rc = mdb_env_open(*env, dir, (sync ? 0 : MDB_NOSYNC) | MDB_NOTLS, 0600))) return rc;
 	if ((rc = mdb_txn_begin(*env, NULL, 0, &txn))) return rc;
 	if ((rc = mdb_dbi_open(txn, "entries", MDB_CREATE, entries)) ||
 	    (rc = mdb_dbi_open(txn, "list", MDB_CREATE, list))) {
@@ -32,6 +32,19 @@ static int bench_put(MDB_env *env, MDB_dbi dbi, const char *k, size_t klen, cons
 	int rc;
 	if ((rc = mdb_txn_begin(env, NULL, 0, &txn))) return rc;
 	if ((rc = mdb_put(txn, dbi, &key, &val, 0))) { mdb_txn_abort(txn); return rc; }
+	return mdb_txn_commit(txn);
+}
+
+// bench_batch puts the n keys that stand one behind the other in k.
+static int bench_batch(MDB_env *env, MDB_dbi dbi, const char *k, size_t klen, size_t n, const char *v, size_t vlen) {
+	MDB_txn *txn;
+	size_t i;
+	int rc;
+	if ((rc = mdb_txn_begin(env, NULL, 0, &txn))) return rc;
+	for (i = 0; i < n; i++) {
+		MDB_val key = {klen, (void *)(k + i * klen)}, val = {vlen, (void *)v};
+		if ((rc = mdb_put(txn, dbi, &key, &val, 0))) { mdb_txn_abort(txn); return rc; }
+	}
 	return mdb_txn_commit(txn);
 }
 
@@ -90,6 +103,7 @@ import "C"
 
 import (
 	"errors"
+	"strings"
 	"unsafe"
 )
 
@@ -100,11 +114,15 @@ type lightning struct {
 	list    C.MDB_dbi
 }
 
-func openLMDB(dir string) (peer, error) {
+func openLMDB(dir string, o options) (peer, error) {
 	path := C.CString(dir)
 	defer C.free(unsafe.Pointer(path))
+	sync := C.int(0)
+	if o.sync {
+		sync = 1
+	}
 	l := &lightning{}
-	return l, mdbError(C.bench_open(path, &l.env, &l.entries, &l.list))
+	return l, mdbError(C.bench_open(path, sync, &l.env, &l.entries, &l.list))
 }
 
 func mdbError(code C.int) error {
@@ -116,6 +134,12 @@ func mdbError(code C.int) error {
 
 func (l *lightning) put(key, text string) error {
 	return mdbError(C.bench_put(l.env, l.entries, C.bench_data(key), C.bench_len(key), C.bench_data(text), C.bench_len(text)))
+}
+
+func (l *lightning) batch(keys []string, text string) error {
+	all := strings.Join(keys, "") // they are equally long
+	return mdbError(C.bench_batch(l.env, l.entries, C.bench_data(all), C.bench_len(keys[0]), C.size_t(len(keys)),
+		C.bench_data(text), C.bench_len(text)))
 }
 
 func (l *lightning) get(key string) (string, error) {

@@ -15,31 +15,48 @@ type pongo struct {
 	list  engine.ID
 }
 
-func openCollection(dir string) (peer, error) { return openPongo(dir, value.KindCollection) }
+func openCollection(dir string, o options) (peer, error) {
+	return openPongo(dir, value.KindCollection, o)
+}
 
-func openDict(dir string) (peer, error) { return openPongo(dir, value.KindDict) }
+func openDict(dir string, o options) (peer, error) { return openPongo(dir, value.KindDict, o) }
 
-func openPongo(dir string, kind value.Kind) (peer, error) {
+func openPongo(dir string, kind value.Kind, o options) (peer, error) {
 	path := filepath.Join(dir, "bench.pongo")
-	if err := engine.Create(path, engine.CreateOptions{}); err != nil {
-		return nil, err
+	if o.create {
+		if err := engine.Create(path, engine.CreateOptions{}); err != nil {
+			return nil, err
+		}
 	}
-	// No checkpoints, as the others do not sync either.
-	s, err := engine.Open(path, engine.Options{Commit: -1})
+	// Unless asked to sync no checkpoints, as the others do not sync either.
+	s, err := engine.Open(path, engine.Options{Commit: -1, SyncEach: o.sync})
 	if err != nil {
 		return nil, err
 	}
 	p := &pongo{store: s}
-	err = s.Update(func(tx *engine.Tx) error {
-		e, err := tx.Make(engine.RootID, value.String("entries"), kind, engine.NewAttr{Mode: 0o755})
-		if err != nil {
+	if !o.create {
+		return p, s.View(func(tx *engine.Tx) error { return p.find(tx) })
+	}
+	return p, s.Update(func(tx *engine.Tx) error {
+		if _, err := tx.Make(engine.RootID, value.String("entries"), kind, engine.NewAttr{Mode: 0o755}); err != nil {
 			return err
 		}
-		l, err := tx.Make(engine.RootID, value.String("list"), value.KindList, engine.NewAttr{Mode: 0o755})
-		p.dir, p.list = e.ID, l.ID
-		return err
+		if _, err := tx.Make(engine.RootID, value.String("list"), value.KindList, engine.NewAttr{Mode: 0o755}); err != nil {
+			return err
+		}
+		return p.find(tx)
 	})
-	return p, err
+}
+
+// find looks the containers up.
+func (p *pongo) find(tx *engine.Tx) error {
+	e, err := tx.Lookup(engine.RootID, value.String("entries"))
+	if err != nil {
+		return err
+	}
+	l, err := tx.Lookup(engine.RootID, value.String("list"))
+	p.dir, p.list = e.ID, l.ID
+	return err
 }
 
 var declared = engine.PutOptions{Declared: true, New: engine.NewAttr{Mode: 0o644}}
@@ -48,6 +65,17 @@ func (p *pongo) put(key, text string) error {
 	return p.store.Update(func(tx *engine.Tx) error {
 		_, err := tx.Put(p.dir, value.String(key), value.String(text), declared)
 		return err
+	})
+}
+
+func (p *pongo) batch(keys []string, text string) error {
+	return p.store.Update(func(tx *engine.Tx) error {
+		for _, key := range keys {
+			if _, err := tx.Put(p.dir, value.String(key), value.String(text), declared); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

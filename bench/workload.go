@@ -1,0 +1,312 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// row is one line of the table: a workload on a store of its own.
+type row struct {
+	name string
+	// skip says which stores cannot do it, or for which it means nothing.
+	skip func(o opener) bool
+	// run returns the time of one operation.
+	run func(w *workload, o opener, home string) (time.Duration, error)
+}
+
+// workload is the same for all stores: random keys, in another random order
+// for each operation.
+type workload struct {
+	keys   []string
+	random *rand.Rand
+}
+
+func newWorkload(entries int) *workload {
+	w := &workload{random: rand.New(rand.NewPCG(1, 2))}
+	for i := range entries {
+		w.keys = append(w.keys, fmt.Sprintf("key%08d", i))
+	}
+	return w
+}
+
+// shuffled returns the keys in a random order.
+func (w *workload) shuffled() []string {
+	keys := append([]string(nil), w.keys...)
+	w.random.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	return keys
+}
+
+const (
+	firstValue = "fifteen bytes.."
+	otherValue = "fifteen others."
+)
+
+// filled opens a store that holds all keys, inserted a thousand at a time.
+func (w *workload) filled(o opener, home string) (peer, error) {
+	p, err := o.open(home, options{create: true})
+	if err != nil {
+		return nil, err
+	}
+	keys := w.shuffled()
+	for len(keys) > 0 {
+		n := min(1000, len(keys))
+		if err := p.batch(keys[:n], firstValue); err != nil {
+			return nil, err
+		}
+		keys = keys[n:]
+	}
+	return p, nil
+}
+
+// timed returns the mean time of n calls of op.
+func timed(n int, op func(i int) error) (time.Duration, error) {
+	runtime.GC()
+	start := time.Now()
+	for i := range n {
+		if err := op(i); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start) / time.Duration(n), nil
+}
+
+// onFilled is a row that does op with each key of a filled store.
+func onFilled(op func(p peer, key string) error) func(*workload, opener, string) (time.Duration, error) {
+	return func(w *workload, o opener, home string) (time.Duration, error) {
+		p, err := w.filled(o, home)
+		if err != nil {
+			return 0, err
+		}
+		defer p.close()
+		keys := w.shuffled()
+		return timed(len(keys), func(i int) error { return op(p, keys[i]) })
+	}
+}
+
+func get(p peer, key string) error {
+	got, err := p.get(key)
+	if err == nil && got != firstValue {
+		err = fmt.Errorf("%s is %q", key, got)
+	}
+	return err
+}
+
+func rows() []row {
+	all := func(opener) bool { return false }
+	shared := func(o opener) bool { return !o.processes }
+	durable := func(o opener) bool { return !o.disk }
+	return []row{
+		{"insert", all, insert},
+		{"lookup", all, onFilled(get)},
+		{"update", all, onFilled(func(p peer, key string) error { return p.put(key, otherValue) })},
+		{"delete", all, onFilled(func(p peer, key string) error { return p.del(key) })},
+		{"set one of 1 000 keys", all, setFew},
+		{"append at 10 000", all, appendTo(10_000, 10_000)},
+		{"append at 100 000", all, appendTo(100_000, 20_000)},
+		{"update, 1 000 a transaction", all, batches},
+		{"lookup, two threads", all, twoReaders},
+		{"update, one process", shared, processes(1)},
+		{"update, two processes", shared, processes(2)},
+		{"durable insert", durable, durableInserts(1, 2000)},
+		{"durable insert, 8 callers", durable, durableInserts(8, 4000)},
+		{"open and read", durable, reopen},
+	}
+}
+
+func insert(w *workload, o opener, home string) (time.Duration, error) {
+	p, err := o.open(home, options{create: true})
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	keys := w.shuffled()
+	return timed(len(keys), func(i int) error { return p.put(keys[i], firstValue) })
+}
+
+// setFew updates a small container over and over.
+func setFew(w *workload, o opener, home string) (time.Duration, error) {
+	small := &workload{keys: w.keys[:min(1000, len(w.keys))], random: w.random}
+	p, err := small.filled(o, home)
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	keys := small.shuffled()
+	return timed(50*len(keys), func(i int) error { return p.put(keys[i%len(keys)], otherValue) })
+}
+
+// appendTo appends n values to a list of some.
+func appendTo(some, n int) func(*workload, opener, string) (time.Duration, error) {
+	return func(_ *workload, o opener, home string) (time.Duration, error) {
+		p, err := o.open(home, options{create: true})
+		if err != nil {
+			return 0, err
+		}
+		defer p.close()
+		for range some {
+			if err := p.push(firstValue); err != nil {
+				return 0, err
+			}
+		}
+		return timed(n, func(int) error { return p.push(firstValue) })
+	}
+}
+
+// batches updates a thousand random keys in one transaction; the time is that
+// of one key.
+func batches(w *workload, o opener, home string) (time.Duration, error) {
+	p, err := w.filled(o, home)
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	keys := w.shuffled()
+	size := min(1000, len(keys))
+	d, err := timed(len(keys)/size, func(i int) error { return p.batch(keys[i*size:(i+1)*size], otherValue) })
+	return d / time.Duration(size), err
+}
+
+// concurrently runs n calls of op, shared out among callers, and returns the
+// wall time of one.
+func concurrently(callers, n int, op func(i int) error) (time.Duration, error) {
+	var next atomic.Int64
+	var first atomic.Pointer[error]
+	var wg sync.WaitGroup
+	runtime.GC()
+	start := time.Now()
+	for range callers {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := op(i); err != nil {
+					first.CompareAndSwap(nil, &err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	d := time.Since(start) / time.Duration(n)
+	if err := first.Load(); err != nil {
+		return 0, *err
+	}
+	return d, nil
+}
+
+func twoReaders(w *workload, o opener, home string) (time.Duration, error) {
+	p, err := w.filled(o, home)
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	keys := w.shuffled()
+	return concurrently(2, len(keys), func(i int) error { return get(p, keys[i]) })
+}
+
+// durableInserts measures inserts that are on the disk when they return.
+func durableInserts(callers, n int) func(*workload, opener, string) (time.Duration, error) {
+	return func(w *workload, o opener, home string) (time.Duration, error) {
+		p, err := o.open(home, options{create: true, sync: true})
+		if err != nil {
+			return 0, err
+		}
+		defer p.close()
+		keys := w.shuffled()
+		return concurrently(callers, min(n, len(keys)), func(i int) error { return p.put(keys[i], firstValue) })
+	}
+}
+
+// reopen opens a store that was closed well and reads one value.
+func reopen(w *workload, o opener, home string) (time.Duration, error) {
+	p, err := w.filled(o, home)
+	if err != nil {
+		return 0, err
+	}
+	if err := p.close(); err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	const times = 20
+	for i := range times {
+		start := time.Now()
+		p, err := o.open(home, options{})
+		if err != nil {
+			return 0, err
+		}
+		if err := get(p, w.keys[i*7%len(w.keys)]); err != nil {
+			return 0, err
+		}
+		sum += time.Since(start)
+		if err := p.close(); err != nil {
+			return 0, err
+		}
+	}
+	return sum / times, nil
+}
+
+// processes lets so many processes update one store at once, each keys of its
+// own, and returns the wall time of one update.
+func processes(count int) func(*workload, opener, string) (time.Duration, error) {
+	return func(w *workload, o opener, home string) (time.Duration, error) {
+		p, err := w.filled(o, home)
+		if err != nil {
+			return 0, err
+		}
+		if err := p.close(); err != nil {
+			return 0, err
+		}
+		exe, err := os.Executable()
+		if err != nil {
+			return 0, err
+		}
+		n := len(w.keys) / count
+		var all []*exec.Cmd
+		start := time.Now()
+		for i := range count {
+			cmd := exec.Command(exe, "-child", o.name, "-dir", home, "-entries", strconv.Itoa(len(w.keys)),
+				"-from", strconv.Itoa(i*n), "-count", strconv.Itoa(n))
+			cmd.Stderr = os.Stderr
+			if err := cmd.Start(); err != nil {
+				return 0, err
+			}
+			all = append(all, cmd)
+		}
+		for _, cmd := range all {
+			if err := cmd.Wait(); err != nil {
+				return 0, err
+			}
+		}
+		return time.Since(start) / time.Duration(n*count), nil
+	}
+}
+
+// runChild is one of the processes of processes.
+func runChild(name, home string, entries, from, count int) error {
+	for _, o := range openers() {
+		if o.name != name {
+			continue
+		}
+		p, err := o.open(home, options{})
+		if err != nil {
+			return err
+		}
+		keys := newWorkload(entries).shuffled()[from : from+count]
+		for _, key := range keys {
+			if err := p.put(key, otherValue); err != nil {
+				return err
+			}
+		}
+		return p.close()
+	}
+	return fmt.Errorf("no store %q", name)
+}
