@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +18,10 @@ import (
 type checkpointer struct {
 	mu      sync.Mutex
 	running chan struct{} // closed when the Sync under way ends; nil if none
+	waiting []uint64      // what the callers in syncTo want that are not served yet
+	expect  int           // how many waited when the last checkpoint ended
+	alone   int           // so many checkpoints do not wait for company
+	took    time.Duration // the last checkpoint
 
 	// writing is held during a checkpoint: the process has one pair of pages and
 	// one set of announcements.
@@ -66,7 +72,13 @@ func (s *Store) readRoot() (layout.Root, layout.Ref, error) {
 // syncTo returns when a checkpoint of sequence seq or later has completed, by
 // this process or any other.
 func (s *Store) syncTo(ctx context.Context, seq uint64) error {
+	if s.hdr.Poison.Load() == 0 && s.hdr.Completed.Load() >= seq {
+		return nil
+	}
 	c := &s.ckpt
+	c.mu.Lock()
+	c.waiting = append(c.waiting, seq)
+	c.mu.Unlock()
 	for {
 		if s.hdr.Poison.Load() != 0 {
 			return ErrPoisoned
@@ -79,11 +91,14 @@ func (s *Store) syncTo(ctx context.Context, seq uint64) error {
 			done := make(chan struct{})
 			c.running = done
 			c.mu.Unlock()
+			c.gather()
 			// The leader's checkpoint goes on for the others even if the leader's
 			// caller has given up, so it takes no context.
+			start := time.Now()
 			err := s.checkpoint()
 			c.mu.Lock()
 			c.running = nil
+			c.served(s.hdr.Completed.Load(), time.Since(start))
 			c.mu.Unlock()
 			close(done)
 			if err != nil {
@@ -100,6 +115,48 @@ func (s *Store) syncTo(ctx context.Context, seq uint64) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// served notes that a checkpoint has ended.
+//
+// Preconditions: c.mu is held.
+func (c *checkpointer) served(completed uint64, took time.Duration) {
+	// Those it served may come back at once; the others came too late for it.
+	c.expect, c.took = len(c.waiting), took
+	c.waiting = slices.DeleteFunc(c.waiting, func(seq uint64) bool { return seq <= completed })
+}
+
+// gather lets the leader of a group wait a moment for those who waited for the
+// checkpoint before. Callers that write and sync in a loop would else fall into
+// two groups that take turns, each too late for the checkpoint of the other. It
+// waits at most half of what a checkpoint takes, and when the others have
+// not come, not again for a while.
+func (c *checkpointer) gather() {
+	const (
+		longest        = 200 * time.Microsecond
+		aloneAfterMiss = 32
+	)
+	c.mu.Lock()
+	expect, limit := c.expect, min(c.took/2, longest)
+	if c.alone > 0 {
+		c.alone--
+		expect = 0
+	}
+	first := len(c.waiting)
+	c.mu.Unlock()
+	have := first
+	// Others are a few microseconds away, less than a timer can measure.
+	for start := time.Now(); have < expect && time.Since(start) < limit; {
+		runtime.Gosched()
+		c.mu.Lock()
+		have = len(c.waiting)
+		c.mu.Unlock()
+	}
+	if have < expect && have == first {
+		c.mu.Lock()
+		c.alone = aloneAfterMiss
+		c.mu.Unlock()
 	}
 }
 
