@@ -104,3 +104,27 @@ func BenchmarkUpdate(b *testing.B) {
 		i++
 	}
 }
+
+// BenchmarkBatch updates a thousand keys in random order in one transaction.
+func BenchmarkBatch(b *testing.B) {
+	const size = 1000
+	keys := benchKeys()
+	s := benchStore(b)
+	fillBench(b, s, keys, value.String("fifteen bytes.."))
+	i := 0
+	for b.Loop() {
+		err := s.Update(func(tx *Tx) error {
+			for range size {
+				if _, err := tx.Put(RootID, keys[i%len(keys)], value.String("fifteen others."), PutOptions{Declared: true}); err != nil {
+					return err
+				}
+				i++
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/key")
+}

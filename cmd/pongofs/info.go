@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -46,6 +49,29 @@ type infoJSON struct {
 	Pins       int         `json:"pins"`
 	NamedPins  int         `json:"named_pins"`
 	Mounts     []mountJSON `json:"mounts"`
+
+	LiveBytes     int64               `json:"live_bytes"`
+	RoundingBytes int64               `json:"rounding_bytes"`
+	GarbageBytes  int64               `json:"garbage_bytes"`
+	FreeBytes     int64               `json:"free_bytes"`
+	ReservedBytes int64               `json:"reserved_bytes"`
+	Objects       map[string]kindJSON `json:"objects"`
+	Collection    *collectionJSON     `json:"last_collection"`
+}
+
+// kindJSON is what the objects of one kind take.
+type kindJSON struct {
+	Count    int64 `json:"count"`
+	Bytes    int64 `json:"bytes"`
+	Rounding int64 `json:"rounding_bytes"`
+}
+
+// collectionJSON is the last full collection, null when there was none.
+type collectionJSON struct {
+	Count   uint64    `json:"count"`
+	Time    time.Time `json:"time"`
+	Freed   int64     `json:"freed_bytes"`
+	Seconds float64   `json:"seconds"`
 }
 
 // mountJSON is one mount of the store.
@@ -60,6 +86,10 @@ func runInfo(o infoOptions, out io.Writer, store string) error {
 		if err != nil {
 			return err
 		}
+		usage, err := s.Usage()
+		if err != nil {
+			return err
+		}
 		mounts, err := mountsOf(store)
 		if err != nil {
 			return err
@@ -69,6 +99,15 @@ func runInfo(o infoOptions, out io.Writer, store string) error {
 			stats.FileBytes, stats.UsedBytes, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
 			stats.Processes, stats.Pins, stats.NamedPins,
 			[]mountJSON{},
+			usage.Live.Bytes, usage.Live.Rounding, usage.Garbage, usage.Free, usage.Reserved,
+			map[string]kindJSON{},
+			nil,
+		}
+		for name, k := range usage.ByKind {
+			info.Objects[name] = kindJSON{k.Objects, k.Bytes, k.Rounding}
+		}
+		if c := usage.LastGC; !c.Time.IsZero() {
+			info.Collection = &collectionJSON{c.Count, c.Time, c.Freed, c.Took.Seconds()}
 		}
 		for _, m := range mounts {
 			info.Mounts = append(info.Mounts, mountJSON{m.dir, m.readOnly()})
@@ -88,7 +127,17 @@ func printInfo(out io.Writer, info *infoJSON) error {
 	fmt.Fprintf(w, "entries\t%d\n", info.Entries)
 	fmt.Fprintf(w, "version\t%d, durable %d\n", info.Seq, info.DurableSeq)
 	fmt.Fprintf(w, "file\t%s\n", bytes(info.FileBytes))
-	fmt.Fprintf(w, "in use\t%s, awaiting reuse %s\n", bytes(info.UsedBytes), humanize.IBytes(uint64(max(info.LimboBytes, 0))))
+	short := func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+	fmt.Fprintf(w, "live\t%s, %s of it rounding\n", bytes(info.LiveBytes), short(info.RoundingBytes))
+	fmt.Fprintf(w, "garbage\t%s, %s of it awaiting reuse\n", short(info.GarbageBytes), short(info.LimboBytes))
+	fmt.Fprintf(w, "free\t%s, and %s are reserved\n", short(info.FreeBytes), short(info.ReservedBytes))
+	for _, name := range slices.Sorted(maps.Keys(info.Objects)) {
+		k := info.Objects[name]
+		fmt.Fprintf(w, "\t%s in %s\n", short(k.Bytes), plural(uint64(k.Count), name, pluralOf(name)))
+	}
+	if c := info.Collection; c != nil {
+		fmt.Fprintf(w, "collected\t%s, freed %s in %.0f ms\n", c.Time.Format(time.DateTime), short(c.Freed), c.Seconds*1e3)
+	}
 	fmt.Fprintf(w, "grows by\t%s\n", humanize.IBytes(uint64(info.ChunkSize)))
 	fmt.Fprintf(w, "disk free\t%s\n", humanize.IBytes(uint64(max(info.FreeDisk, 0))))
 	fmt.Fprintf(w, "open by\t%s, this command included; %s, %s\n",
@@ -101,4 +150,12 @@ func printInfo(out io.Writer, info *infoJSON) error {
 		fmt.Fprintf(w, "mounted\t%s, %s\n", m.Dir, mode)
 	}
 	return w.Flush()
+}
+
+// pluralOf returns the plural of the name of a kind of object.
+func pluralOf(name string) string {
+	if name == "leaf" {
+		return "leaves"
+	}
+	return name + "s"
 }

@@ -21,11 +21,18 @@ type Tracer struct {
 	// Verify makes the tracer check the checksum of every object.
 	Verify bool
 	// ByKind counts the objects of each kind.
-	ByKind [16]int64
+	ByKind [16]KindUsage
 
 	strict bool
 	maxSeq uint64
 	stack  []item
+}
+
+// KindUsage is what the objects of one kind take.
+type KindUsage struct {
+	Objects int64
+	Bytes   int64 // with what is lost by rounding
+	Used    int64 // without
 }
 
 // Strict makes the tracer demand, of one root of sequence seq without
@@ -78,7 +85,10 @@ func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
 		}
 		k := layout.ObjectKind(obj)
 		if int(k) < len(t.ByKind) {
-			t.ByKind[k]++
+			u := &t.ByKind[k]
+			u.Objects++
+			u.Bytes += int64(len(obj))
+			u.Used += int64(container.Used(obj, k))
 		}
 		if t.Verify && !layout.VerifySeal(obj) {
 			return layout.Corrupt("object", it.ref, "checksum does not match")
