@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,6 +44,20 @@ func TestMain(m *testing.M) {
 // roles are further roles of child processes, by their first word.
 var roles = map[string]func(args []string, path string) error{
 	"hooked": runHooked,
+	"busy":   runBusy,
+}
+
+// budget returns how often a test does something: n, unless the environment
+// variable says otherwise.
+func budget(t *testing.T, variable string, n int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return n
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, variable)
+	return n
 }
 
 // runChild is what a child process does. Role is "writer NAME COUNT": it makes
@@ -237,6 +253,109 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 		requireNoLeak(t, s)
 		require.NoError(t, s.Close())
 	}
+}
+
+// runBusy is a writer that also makes checkpoints, collects and makes the file
+// grow, until it is killed.
+func runBusy(args []string, path string) error {
+	s, err := engine.Open(path, engine.Options{Commit: 5 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	c := gc.New(s)
+	for i := 1; ; i++ {
+		if err := step(s, args[0], i); err != nil {
+			return err
+		}
+		fmt.Println(i)
+		switch i % 50 {
+		case 10:
+			err = s.Sync(context.Background())
+		case 20:
+			err = c.Quick()
+		case 30:
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			if _, err = c.Full(ctx); errors.Is(err, context.DeadlineExceeded) || errors.Is(err, gc.ErrRunning) {
+				err = nil // another one collects, or somebody reads for long
+			}
+			cancel()
+		case 40:
+			err = s.Update(func(tx *engine.Tx) error {
+				return tx.Root().Set("large-"+args[0], make([]byte, 300_000+i))
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// TestKillsAtRandom keeps four processes at work on one store and kills one of
+// them at a random instant, again and again, sometimes all: nothing that was
+// acknowledged is missing, and nothing is lost of the space.
+func TestKillsAtRandom(t *testing.T) {
+	path := newStorePath(t)
+	kills := budget(t, "PONGOFS_KILLS", 12)
+	const workers = 4
+	acked := map[string]int{}
+	var all [workers]*child
+	var names [workers]string
+	started := 0
+	start := func(i int) {
+		names[i] = fmt.Sprintf("w%d", started)
+		all[i] = startChild(t, path, "busy "+names[i])
+		started++
+	}
+	end := func(i int) {
+		require.NoError(t, all[i].cmd.Process.Kill())
+		_ = all[i].wait()
+		status, ok := all[i].cmd.ProcessState.Sys().(syscall.WaitStatus)
+		require.True(t, ok && status.Signaled(), "a worker ended by itself: %v", all[i].cmd.ProcessState)
+		acked[names[i]] = all[i].ack()
+	}
+	look := func() {
+		s, err := engine.Open(path, engine.Options{})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, s.Close()) }()
+		total := 0
+		for name, n := range acked {
+			got := count(t, s, "count-"+name)
+			require.GreaterOrEqual(t, got, n, "an acknowledged update of %s is missing", name)
+			require.LessOrEqual(t, got, n+1, name)
+			total += got
+		}
+		require.Equal(t, total, count(t, s, "total"))
+		s.Internals().CleanDead()
+		requireNoLeak(t, s)
+	}
+	for i := range workers {
+		start(i)
+	}
+	for n := range kills {
+		victim := rand.IntN(workers)
+		for all[victim].ack() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(rand.IntN(30_000)) * time.Microsecond)
+		end(victim)
+		if n%25 == 11 || n == kills-1 {
+			for i := range workers {
+				if i != victim {
+					end(i)
+				}
+			}
+			look()
+			for i := range workers {
+				start(i)
+			}
+			continue
+		}
+		start(victim)
+	}
+	for i := range workers {
+		end(i)
+	}
+	look()
 }
 
 func TestGoroutinesLoseNoUpdate(t *testing.T) {

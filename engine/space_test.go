@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -87,21 +89,44 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestUpdatesKeepTheFileSmall updates a fixed set of keys many times.
+// TestUpdatesKeepTheFileSmall updates a fixed set of keys many times, while a
+// handle is held on a value that has been replaced: the file keeps its size.
 func TestUpdatesKeepTheFileSmall(t *testing.T) {
 	path := newStorePath(t)
 	s, err := engine.Open(path, engine.Options{})
 	require.NoError(t, err)
-	n := 100_000
+	set := func(key string, v any) {
+		require.NoError(t, s.Update(func(tx *engine.Tx) error { return tx.Root().Set(key, v) }))
+	}
+	old := bytes.Repeat([]byte("old "), 25_000)
+	set("held", old)
+	var handle *engine.ValuePin
+	require.NoError(t, s.View(func(tx *engine.Tx) error {
+		e, err := tx.Root().Entry("held")
+		require.NoError(t, err)
+		handle, err = tx.PinValue(&e)
+		return err
+	}))
+	set("held", "new")
+	n := budget(t, "PONGOFS_UPDATES", 100_000)
+	size := int64(0)
 	for i := range n {
-		require.NoError(t, s.Update(func(tx *engine.Tx) error {
-			_, err := tx.Put(engine.RootID, value.String(fmt.Sprint(i%1000)), value.Int(int64(i)), engine.PutOptions{})
-			return err
-		}))
+		set(strconv.Itoa(i%1000), i)
+		if i == n/10 {
+			st, err := s.Stats()
+			require.NoError(t, err)
+			size = st.FileBytes
+			require.LessOrEqual(t, size, int64(2*engine.MinChunkSize))
+		}
 	}
 	st, err := s.Stats()
 	require.NoError(t, err)
-	require.LessOrEqual(t, st.FileBytes, int64(2*engine.MinChunkSize))
+	require.Equal(t, size, st.FileBytes, "the file has grown")
+	got := make([]byte, len(old))
+	_, err = handle.ReadAt(got, 0)
+	require.NoError(t, err)
+	require.Equal(t, old, got)
+	require.NoError(t, handle.Close())
 	requireNoLeak(t, s)
 	require.NoError(t, s.Close())
 }
