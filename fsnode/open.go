@@ -197,7 +197,7 @@ func (fs *fileSystem) claim(h *fileHandle) error {
 			return err
 		}
 		name, _ = nameOf(dir.Kind, e.Key)
-		line, _, _, err := waitingLine(tx, &dir, name)
+		line, _, err := waitingLine(tx, &dir, name)
 		waits = line.Name != ""
 		return err
 	}

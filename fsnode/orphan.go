@@ -227,7 +227,7 @@ func (fs *fileSystem) removeOrphans() error {
 	}
 	err = fs.store.Update(func(tx Tx) error {
 		for _, k := range keys {
-			if err := tx.Remove(engine.OrphansID, k); err != nil && !errors.Is(err, engine.ErrNotFound) {
+			if err := tx.RemoveAll(engine.OrphansID, k); err != nil && !errors.Is(err, engine.ErrNotFound) {
 				return fmt.Errorf("orphan %v: %w", k, err)
 			}
 		}

@@ -87,41 +87,103 @@ func isStrayPending(tx Reader, key value.Value) bool {
 
 // setPending stores the lines that wait, and the attribute.
 func (i sideInfo) setPending(tx Tx, dir *engine.Entry, lines []encoding.SidecarLine) error {
-	key := pendingKey(dir.ID)
-	if len(lines) == 0 {
-		if i.pending {
-			if err := tx.Remove(engine.OrphansID, key); err != nil && !errors.Is(err, engine.ErrNotFound) {
+	if i.pending {
+		if err := dropPending(tx, dir.ID); err != nil {
+			return err
+		}
+	}
+	if i.pending = len(lines) > 0; i.pending {
+		c, err := tx.Make(engine.OrphansID, pendingKey(dir.ID), value.KindDict, engine.NewAttr{Mode: 0o700})
+		if err != nil {
+			return err
+		}
+		for k := range lines {
+			text := encoding.AppendSidecar(nil, lines[k:k+1])
+			_, err := tx.Put(c.ID, value.String(lines[k].Name), value.String(string(text)), engine.PutOptions{Declared: true})
+			if err != nil {
 				return err
 			}
 		}
-		i.pending = false
-		return i.write(tx, dir)
 	}
-	_, err := tx.PutImage(engine.OrphansID, key, value.KindInvalid, encoding.AppendSidecar(nil, lines), engine.PutOptions{})
-	if err != nil {
-		return err
-	}
-	i.pending = true
 	return i.write(tx, dir)
+}
+
+// dropPending removes all lines that wait for files of a directory.
+func dropPending(tx Tx, dir engine.ID) error {
+	err := tx.RemoveAll(engine.OrphansID, pendingKey(dir))
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// pendingDict returns the dict in which lines wait, by the names of their files:
+// a copy claims them one by one, so each must be found without the others.
+func pendingDict(tx Reader, dir *engine.Entry, info sideInfo) (c engine.Entry, ok bool, err error) {
+	if !info.pending {
+		return c, false, nil
+	}
+	c, err = tx.Lookup(engine.OrphansID, pendingKey(dir.ID))
+	if errors.Is(err, engine.ErrNotFound) {
+		return c, false, nil
+	}
+	return c, err == nil && c.Kind == value.KindDict, err
 }
 
 // pendingLines returns the lines that wait for their files.
 func pendingLines(tx Reader, dir *engine.Entry, info sideInfo) ([]encoding.SidecarLine, error) {
-	if !info.pending {
-		return nil, nil
-	}
-	e, err := tx.Lookup(engine.OrphansID, pendingKey(dir.ID))
-	if errors.Is(err, engine.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	c, ok, err := pendingDict(tx, dir, info)
+	if !ok {
 		return nil, err
 	}
-	text, err := readImage(tx, &e)
-	if err != nil {
+	var text []byte
+	var failed error
+	err = tx.Scan(c.ID, value.Value{}, true, func(e engine.Entry) bool {
+		line, err := readImage(tx, &e)
+		text, failed = append(text, line...), err
+		return err == nil
+	})
+	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}
 	return encoding.ParseSidecar(text)
+}
+
+// pendingLine returns the line that waits for a file of that name; one without
+// a name when there is none.
+func pendingLine(tx Reader, dir *engine.Entry, info sideInfo, name string) (encoding.SidecarLine, error) {
+	c, ok, err := pendingDict(tx, dir, info)
+	if !ok {
+		return encoding.SidecarLine{}, err
+	}
+	e, err := tx.Lookup(c.ID, value.String(name))
+	if isAbsent(err) {
+		return encoding.SidecarLine{}, nil
+	}
+	if err != nil {
+		return encoding.SidecarLine{}, err
+	}
+	text, err := readImage(tx, &e)
+	if err != nil {
+		return encoding.SidecarLine{}, err
+	}
+	lines, err := encoding.ParseSidecar(text)
+	if err != nil || len(lines) != 1 {
+		return encoding.SidecarLine{}, err
+	}
+	return lines[0], nil
+}
+
+// donePending removes the line that has waited for a file of that name.
+func (i sideInfo) donePending(tx Tx, dir *engine.Entry, name string) error {
+	c, ok, err := pendingDict(tx, dir, i)
+	if !ok {
+		return err
+	}
+	if c.Count > 1 {
+		return tx.Remove(c.ID, value.String(name))
+	}
+	return i.setPending(tx, dir, nil)
 }
 
 // sideSum is a sum of the content of a sidecar, never 0.

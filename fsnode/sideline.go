@@ -228,37 +228,27 @@ func dropSidecar(tx Tx, dir *engine.Entry) error {
 	if err != nil || !info.pending {
 		return err
 	}
-	err = tx.Remove(engine.OrphansID, pendingKey(dir.ID))
-	if errors.Is(err, engine.ErrNotFound) {
-		return nil
-	}
-	return err
+	return dropPending(tx, dir.ID)
 }
 
-// waitingLine returns the line that waits for a file of that name, and all
-// others.
-func waitingLine(tx Reader, dir *engine.Entry, name string) (line encoding.SidecarLine, rest []encoding.SidecarLine, info sideInfo, err error) {
-	if info, err = readSideInfo(tx, dir); err != nil {
-		return line, nil, info, err
+// waitingLine returns the line that waits for a file of that name; one without
+// a name when there is none.
+func waitingLine(tx Reader, dir *engine.Entry, name string) (encoding.SidecarLine, sideInfo, error) {
+	if !dir.HasXattr {
+		return encoding.SidecarLine{}, sideInfo{}, nil
 	}
-	lines, err := pendingLines(tx, dir, info)
-	for _, l := range lines {
-		if l.Name == name {
-			line = l
-		} else {
-			rest = append(rest, l)
-		}
+	info, err := readSideInfo(tx, dir)
+	if err != nil {
+		return encoding.SidecarLine{}, info, err
 	}
-	return line, rest, info, err
+	line, err := pendingLine(tx, dir, info, name)
+	return line, info, err
 }
 
 // claimLine applies the line that waits for the file of a name in dir, if there
 // is one and it fits.
 func claimLine(tx Tx, dir *engine.Entry, name string) error {
-	if !dir.HasXattr {
-		return errUnchanged
-	}
-	line, rest, info, err := waitingLine(tx, dir, name)
+	line, info, err := waitingLine(tx, dir, name)
 	if err != nil {
 		return err
 	}
@@ -276,14 +266,11 @@ func claimLine(tx Tx, dir *engine.Entry, name string) error {
 	if err != nil {
 		return err
 	}
-	return info.setPending(tx, &now, rest)
+	return info.donePending(tx, &now, name)
 }
 
 // waitingKey returns the key that a waiting line tells for a truncated name.
 func waitingKey(tx Reader, dir *engine.Entry, name string) (value.Value, error) {
-	if !dir.HasXattr {
-		return value.Value{}, nil
-	}
-	line, _, _, err := waitingLine(tx, dir, name)
+	line, _, err := waitingLine(tx, dir, name)
 	return line.Key, err
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Store is what fsnode needs of a store. FromEngine makes one of an
-// *engine.Store; fstest has one in memory.
+// *engine.Store.
 type Store interface {
 	// View calls fn with the newest version.
 	View(fn func(Tx) error) error
@@ -53,6 +53,7 @@ type Writer interface {
 	TruncateImage(dir engine.ID, key value.Value, size int64) (engine.Entry, error)
 	Make(dir engine.ID, key value.Value, kind value.Kind, attr engine.NewAttr) (engine.Entry, error)
 	Remove(dir engine.ID, key value.Value) error
+	RemoveAll(dir engine.ID, key value.Value) error
 	Rename(odir engine.ID, okey value.Value, ndir engine.ID, nkey value.Value, o engine.RenameOptions) error
 	SetAttr(dir engine.ID, key value.Value, ch engine.AttrChange) (engine.Entry, error)
 	Declare(dir engine.ID, key value.Value, declared bool) (engine.Entry, error)
