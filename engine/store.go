@@ -202,7 +202,7 @@ type Stats struct {
 	Seq        uint64 // newest version
 	DurableSeq uint64 // version of the last completed checkpoint
 	FileBytes  int64  // length of the store file
-	UsedBytes  int64  // allocated objects, those awaiting reuse included
+	UsedBytes  int64  // about: allocated objects, those awaiting reuse included
 	LimboBytes int64  // replaced objects of this process awaiting reuse
 	ChunkSize  int64
 	Objects    int64  // allocated objects

@@ -96,7 +96,7 @@ func runInfo(o infoOptions, out io.Writer, store string) error {
 		}
 		info := infoJSON{
 			stats.UUID, store, stats.Entries, stats.Seq, stats.DurableSeq,
-			stats.FileBytes, stats.UsedBytes, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
+			stats.FileBytes, usage.Live.Bytes + usage.Garbage, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
 			stats.Processes, stats.Pins, stats.NamedPins,
 			[]mountJSON{},
 			usage.Live.Bytes, usage.Live.Rounding, usage.Garbage, usage.Free, usage.Reserved,

@@ -223,6 +223,9 @@ func (w *world) check(h *Heap, garbage bool) {
 		}
 	}
 	u := h.Usage()
+	if e := w.heap(1, nil).Estimate(); e.Objects != u.Objects || e.Empty != u.Empty {
+		w.t.Errorf("the estimate is %+v, the usage %+v", e, u)
+	}
 	if !garbage && (u.Objects != int64(len(w.live)) || u.UsedBytes != size) {
 		w.t.Errorf("usage is %+v, want %d objects of %d bytes", u, len(w.live), size)
 	}
