@@ -58,6 +58,9 @@ func runScripts(t *testing.T, dir string, plain bool) {
 			env.Defer(s.cleanUp)
 			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
 			env.Setenv("DATA", filepath.Join(repo, "data"))
+			if cache, err := os.UserCacheDir(); err == nil { // for go build
+				env.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
+			}
 			env.Setenv("LC_ALL", "C.UTF-8")
 			env.Setenv("HOME", env.WorkDir)
 			return nil
