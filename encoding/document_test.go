@@ -172,7 +172,6 @@ func TestListGapsAndNames(t *testing.T) {
 		want string
 	}{
 		{FormatJSON, "[1,null,2]\n"},
-		{FormatExtJSON, `[{"$numberLong":"1"},null,{"$numberLong":"2"}]` + "\n"},
 		{FormatJSONL, "1\nnull\n2\n"},
 		{FormatYAML, "- 1\n- null\n- 2\n"},
 	} {
@@ -183,6 +182,32 @@ func TestListGapsAndNames(t *testing.T) {
 		want := []Loss{{LossGap, 1, "1"}, {LossName, 1, "3~"}}
 		if fmt.Sprint(report.Losses) != fmt.Sprint(want) {
 			t.Errorf("%v: losses %v, want %v", test.f, report.Losses, want)
+		}
+	}
+	// Extended JSON loses nothing.
+	want := `{"$pongo":{"list":[[0,{"$numberLong":"1"}],[2,{"$numberLong":"2"}],["3~",{"$numberLong":"3"}]]}}` + "\n"
+	got, report, err := encode(FormatExtJSON, listWithNames(), "")
+	if got != want || err != nil || len(report.Losses) != 0 {
+		t.Errorf("%q, %v, %v, want %q", got, report.Losses, err, want)
+	}
+	back := value.Document{}
+	if err := Decode(FormatExtJSON, strings.NewReader(want), &back); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := back.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path, equal := value.Equal(tree, listWithNames()); !equal {
+		t.Errorf("differs at %s", path)
+	}
+	for _, bad := range []string{
+		`{"$pongo":{"list":[[1,1],[1,2]]}}`, `{"$pongo":{"list":[[-1,1]]}}`, `{"$pongo":{"list":[["a",1],[0,2]]}}`,
+		`{"$pongo":{"list":[["a",1],["a",2]]}}`, `{"$pongo":{"list":[[1.5,1]]}}`, `{"$pongo":{"list":[[9000000,1]]}}`,
+		`{"$pongo":{"list":[[0]]}}`, `{"$pongo":{"list":{}}}`, `{"$pongo":{"list":[[0,1]],"x":1}}`,
+	} {
+		if err := Decode(FormatExtJSON, strings.NewReader(bad), &value.Document{}); err == nil {
+			t.Errorf("%s is accepted", bad)
 		}
 	}
 	dict := &fakeTree{kind: value.KindDict, children: func(yield func(value.Value, value.Tree) bool) {

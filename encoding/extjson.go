@@ -29,6 +29,7 @@ import (
 //	NaN with other bits               {"$pongo":{"float":"nan(0xfff8000000000000)"}}
 //	string that is not valid UTF-8    {"$pongo":{"string":"base64"}}
 //	entries that cannot be members    "$pongo":{"entries":[[key,value],…]}
+//	list with gaps or names           {"$pongo":{"list":[[0,value],[2,value],["name",value]]}}
 //
 // A key is a member's name if it is a string in UTF-8, is not "$pongo", and,
 // as the first key, is not one by which a reader knows a value, such as
@@ -39,8 +40,8 @@ import (
 // {"$uuid":"…"}, and {"$date":…} with an RFC 3339 string or a number of
 // milliseconds. BSON types that a store does not have are errors.
 //
-// A gap in a list is written as null, and names beside the elements of a list
-// are left out: these are the only losses.
+// A list with gaps, or with names beside its elements, is pairs of index or name
+// and value, the indexes rising, so nothing is lost.
 
 // The names of our own forms.
 const (
@@ -48,6 +49,7 @@ const (
 	wordLink       = "$link"
 	wordCollection = "collection"
 	wordEntries    = "entries"
+	wordList       = "list"
 	wordDatetime   = "datetime"
 	wordFloat      = "float"
 	wordString     = "string"
@@ -92,25 +94,14 @@ const (
 func (e *jsonEncoder) extended(t value.Tree) error {
 	switch t.Kind() {
 	case value.KindList:
-		return e.list(t, (*jsonEncoder).extended)
+		if isDense(t) {
+			return e.list(t, (*jsonEncoder).extended)
+		}
+		return e.pongo(wordList, func() error { return e.sparseList(t) })
 	case value.KindDict:
 		return e.extendedMembers(t)
 	case value.KindCollection:
-		e.open('{')
-		if err := e.name(wordPongo); err != nil {
-			return err
-		}
-		e.open('{')
-		if err := e.name(wordCollection); err != nil {
-			return err
-		}
-		if err := e.extendedMembers(t); err != nil {
-			return err
-		}
-		if err := e.shut('}'); err != nil {
-			return err
-		}
-		return e.shut('}')
+		return e.pongo(wordCollection, func() error { return e.extendedMembers(t) })
 	}
 	v, err := e.scalar(t)
 	if err != nil {
@@ -126,6 +117,54 @@ func (e *jsonEncoder) extended(t value.Tree) error {
 	}
 	_, err = e.w.Write(e.buf)
 	return err
+}
+
+// pongo writes a container in a form of our own.
+func (e *jsonEncoder) pongo(word string, write func() error) error {
+	e.open('{')
+	if err := e.name(wordPongo); err != nil {
+		return err
+	}
+	e.open('{')
+	if err := e.name(word); err != nil {
+		return err
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	if err := e.shut('}'); err != nil {
+		return err
+	}
+	return e.shut('}')
+}
+
+// isDense reports whether a list is an array: no gaps and no names beside its
+// elements.
+func isDense(t value.Tree) bool {
+	var next int64
+	for k := range t.Children() {
+		if k != value.Int(next) {
+			return false
+		}
+		next++
+	}
+	return true
+}
+
+// sparseList writes a list as pairs.
+func (e *jsonEncoder) sparseList(t value.Tree) error {
+	e.open('[')
+	err := e.children(t, true, func(k value.Value, c value.Tree) error {
+		e.path[len(e.path)-1].key = k
+		if k.Kind() == value.KindInt {
+			return e.pair(AppendText(nil, k), c)
+		}
+		return e.pair(appendExtended(nil, k), c)
+	})
+	if err != nil {
+		return err
+	}
+	return e.shut(']')
 }
 
 // extendedMembers writes the object of a dict or collection.
@@ -151,7 +190,7 @@ func (e *jsonEncoder) extendedMembers(t value.Tree) error {
 			}
 			return e.extended(c)
 		}
-		return e.pair(k, c)
+		return e.pair(appendExtended(nil, k), c)
 	})
 	if err != nil {
 		return err
@@ -167,8 +206,9 @@ func (e *jsonEncoder) extendedMembers(t value.Tree) error {
 	return e.shut('}')
 }
 
-// pair writes an entry as an array of its key and its value.
-func (e *jsonEncoder) pair(k value.Value, c value.Tree) error {
+// pair writes an entry as an array of its key, which is encoded already, and its
+// value.
+func (e *jsonEncoder) pair(key []byte, c value.Tree) error {
 	if err := e.item(); err != nil {
 		return err
 	}
@@ -176,8 +216,7 @@ func (e *jsonEncoder) pair(k value.Value, c value.Tree) error {
 	if err := e.item(); err != nil {
 		return err
 	}
-	e.buf = appendExtended(e.buf[:0], k)
-	if _, err := e.w.Write(e.buf); err != nil {
+	if _, err := e.w.Write(key); err != nil {
 		return err
 	}
 	if err := e.item(); err != nil {

@@ -83,6 +83,10 @@ func (d *jsonDecoder) pongo() error {
 		if err := d.extendedMembers(value.KindCollection, tok); err != nil {
 			return err
 		}
+	case wordList:
+		if err := d.sparseList(); err != nil {
+			return err
+		}
 	case wordEntries:
 		if err := d.begin(value.KindDict); err != nil {
 			return err
@@ -186,6 +190,50 @@ func (d *jsonDecoder) moreEntries(keys *keySet) error {
 
 // entries reads pairs of keys and values.
 func (d *jsonDecoder) entries(keys *keySet) error {
+	return d.pairs(func(k value.Value) (json.Token, error) { return d.key(keys, k) })
+}
+
+// sparseList reads a list from the pairs of its indexes and names with their
+// values.
+func (d *jsonDecoder) sparseList() error {
+	if err := d.begin(value.KindList); err != nil {
+		return err
+	}
+	keys := d.newKeySet()
+	var next int64
+	err := d.pairs(func(k value.Value) (json.Token, error) {
+		switch {
+		case k.Kind() == value.KindString:
+			next = -1 // no more elements
+			return d.key(keys, k)
+		case k.Kind() != value.KindInt:
+			return nil, d.fail(ErrSyntax, "a list has indexes and names, not "+k.GoString())
+		case next < 0 || k.AsInt() < next:
+			return nil, d.fail(ErrSyntax, fmt.Sprintf("index %d does not come behind the one before", k.AsInt()))
+		case k.AsInt()-next > maxGap:
+			return nil, d.fail(ErrRange, fmt.Sprintf("index %d is more than %d behind the one before", k.AsInt(), maxGap))
+		}
+		for ; next < k.AsInt(); next++ {
+			if err := d.built(d.b.Gap()); err != nil {
+				return nil, err
+			}
+		}
+		next++
+		d.path = append(d.path, pathStep{list: true, key: k})
+		return d.token()
+	})
+	if err != nil {
+		return err
+	}
+	return d.endMembers(keys)
+}
+
+// maxGap bounds the work that one index asks for, as in a list of a store.
+const maxGap = 1 << 20
+
+// pairs reads an array of pairs of keys and values. enter is called with each
+// key; it adds a step to the path and returns the first token of the value.
+func (d *jsonDecoder) pairs(enter func(k value.Value) (json.Token, error)) error {
 	if err := d.expect('[', "a list of entries"); err != nil {
 		return err
 	}
@@ -207,7 +255,7 @@ func (d *jsonDecoder) entries(keys *keySet) error {
 		if err != nil {
 			return err
 		}
-		if tok, err = d.key(keys, k); err != nil {
+		if tok, err = enter(k); err != nil {
 			return err
 		}
 		if tok == json.Delim(']') {

@@ -183,10 +183,7 @@ func feedTree(t value.Tree, b value.Builder, depth int) error {
 		}
 		next := int64(0)
 		for k, child := range t.Children() {
-			if kind == value.KindList {
-				if k.Kind() != value.KindInt {
-					break // names beside the elements
-				}
+			if kind == value.KindList && k.Kind() == value.KindInt {
 				for ; next < k.AsInt(); next++ {
 					if err := b.Gap(); err != nil {
 						return err

@@ -217,10 +217,7 @@ func (c *copier) copy(e *Entry, depth int) error {
 		if err != nil {
 			return err
 		}
-		if e.Kind == value.KindList {
-			if m.Key.Kind() != value.KindInt {
-				break // names beside the elements
-			}
+		if e.Kind == value.KindList && m.Key.Kind() == value.KindInt {
 			for ; next < m.Key.AsInt(); next++ {
 				if err := c.b.Gap(); err != nil {
 					return err

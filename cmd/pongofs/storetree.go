@@ -93,7 +93,7 @@ type spot struct {
 type frame struct {
 	id   engine.ID
 	kind value.Kind
-	key  value.Value // of the next member of a dict or collection
+	key  value.Value // of the next member; invalid for the next element of a list
 	next int64       // index of the next element of a list
 }
 
@@ -155,7 +155,8 @@ func (b *storeBuilder) Begin(kind value.Kind) error {
 	return nil
 }
 
-// Key names the next value of a dict or collection.
+// Key names the next value of a dict or collection, or one beside the elements
+// of a list.
 func (b *storeBuilder) Key(k value.Value) error {
 	if b.err != nil {
 		return b.err
@@ -195,11 +196,15 @@ func (b *storeBuilder) place() (spot, error) {
 		return b.top, nil
 	}
 	top := &b.stack[len(b.stack)-1]
-	if top.kind == value.KindList {
+	if top.kind == value.KindList && !top.key.IsValid() {
 		top.next++
 		return spot{top.id, value.Int(top.next - 1)}, nil
 	}
-	return spot{top.id, top.key}, nil
+	at := spot{top.id, top.key}
+	if top.kind == value.KindList {
+		top.key = value.Value{}
+	}
+	return at, nil
 }
 
 // fail records the first error, with the path of keys at which it happened.

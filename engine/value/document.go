@@ -85,7 +85,7 @@ func (d *Document) Begin(kind Kind) error {
 // Key sets the key of the next value.
 func (d *Document) Key(k Value) error {
 	top := d.top()
-	if top == nil || top.kind == KindList || top.key.IsValid() || !k.Kind().IsScalar() {
+	if top == nil || top.kind == KindList && k.Kind() != KindString || top.key.IsValid() || !k.Kind().IsScalar() {
 		return d.fail("%w: key %v", ErrBuild, k)
 	}
 	top.key = k
@@ -109,9 +109,6 @@ func (d *Document) End() error {
 		return d.fail("%w: end", ErrBuild)
 	}
 	d.open = d.open[:len(d.open)-1]
-	if top.kind == KindList {
-		return nil
-	}
 	slices.SortFunc(top.entries, func(a, b entry) int { return Compare(a.key, b.key) })
 	for i := 1; i < len(top.entries); i++ {
 		if top.entries[i].key == top.entries[i-1].key {
@@ -140,7 +137,7 @@ func (d *Document) add(n *node) error {
 			return d.fail("%w: a second value", ErrBuild)
 		}
 		d.root = n
-	case top.kind == KindList:
+	case top.kind == KindList && !top.key.IsValid():
 		top.entries = append(top.entries, entry{Int(top.next), n})
 		top.next++
 	case !top.key.IsValid():

@@ -23,8 +23,9 @@ type Tree interface {
 
 // Builder receives a document in order: what a decoder feeds. For each value
 // in turn either Scalar, Link, or Begin … End is called; inside a dict or
-// collection Key comes before each value, inside a list Key is not called and
-// values follow each other (Gap for an absent element).
+// collection Key comes before each value, inside a list values follow each
+// other (Gap for an absent element), and behind them a string Key before each
+// value that is kept beside the elements.
 //
 // After an error every further call returns it.
 type Builder interface {
