@@ -15,19 +15,20 @@ import (
 
 // repair writes what can be read of a damaged store to a fresh file, checks
 // that, and puts it in the place of the store, which stays under another name.
-func repair(ctx context.Context, o checkOptions, off *engine.Offline, store string, res *checked) error {
+func repair(ctx context.Context, o checkOptions, off *engine.Offline, path string, res *checked) error {
 	best, err := bestVersion(ctx, off, res.Report)
 	if err != nil {
 		return err
 	}
-	r := &repaired{Out: store, Seq: off.Versions()[best].Seq}
+	r := &repaired{Out: res.Store, Seq: off.Versions()[best].Seq}
+	to := path
 	if o.salvage != "" {
-		r.Out = o.salvage
+		r.Out, to = o.salvage, o.salvage
 	}
 	if best > 0 {
 		r.Older = off.Versions()[best].Time.UTC().Format(time.RFC3339Nano)
 	}
-	fresh, rep, written, err := rewriteStore(ctx, off, best, r.Out)
+	fresh, rep, written, err := rewriteStore(ctx, off, best, to)
 	if err != nil {
 		return err
 	}
@@ -40,9 +41,11 @@ func repair(ctx context.Context, o checkOptions, off *engine.Offline, store stri
 			return err
 		}
 	} else {
-		if r.Damaged, err = setAside(store); err != nil {
+		suffix, err := setAside(path)
+		if err != nil {
 			return err
 		}
+		r.Damaged = res.Store + suffix
 		if err := fresh.publish(true); err != nil {
 			return fmt.Errorf("%w; the damaged store is %s", err, r.Damaged)
 		}
@@ -145,10 +148,11 @@ func verifyFile(ctx context.Context, name string) (*check.Report, error) {
 }
 
 // setAside gives a damaged store a second name, so that the first can be
-// given away. At no moment is it without one.
+// given away, and returns by what it is longer. At no moment is it without one.
 func setAside(store string) (string, error) {
 	for n := 1; ; n++ {
-		name := fmt.Sprintf("%s.damaged-%d", store, n)
+		suffix := fmt.Sprintf(".damaged-%d", n)
+		name := store + suffix
 		err := os.Link(store, name)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -162,6 +166,6 @@ func setAside(store string) (string, error) {
 				return "", err
 			}
 		}
-		return name, syncDir(filepath.Dir(store))
+		return suffix, syncDir(filepath.Dir(store))
 	}
 }
