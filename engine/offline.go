@@ -51,6 +51,10 @@ func OpenOffline(path string, exclusive, anyFS bool) (o *Offline, err error) {
 		return nil, err
 	}
 	header, headerErr := readHeader(f, anyFS)
+	if errors.Is(headerErr, ErrVersion) && !headerSealed(f) {
+		// Damage that looks like another format.
+		headerErr = fmt.Errorf("%w: %w", ErrNotStore, headerErr)
+	}
 	if headerErr != nil && !errors.Is(headerErr, ErrCorrupt) && !errors.Is(headerErr, ErrNotStore) {
 		return nil, errors.Join(headerErr, f.Close())
 	}
@@ -80,6 +84,13 @@ func OpenOffline(path string, exclusive, anyFS bool) (o *Offline, err error) {
 		err = headerErr
 	}
 	return o, err
+}
+
+// headerSealed reports whether the header page has a right checksum.
+func headerSealed(f *os.File) bool {
+	var page [layout.PageSize]byte
+	_, err := f.ReadAt(page[:], layout.HeaderOffset)
+	return err == nil && layout.HeaderSealed(page[:])
 }
 
 // lock keeps others out, or reports who is in.

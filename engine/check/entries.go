@@ -133,7 +133,7 @@ func (e *entries) child(it *container.Item) bool {
 		e.error(RuleItem, layout.Corrupt("entry", 0, "a %v has attributes of its own", it.Kind))
 		it.Xattr, it.XattrSize, it.Flags = layout.Nil, 0, it.Flags&container.Declared
 	}
-	at := &place{up: e.at, key: e.key}
+	at := e.at.below(e.key)
 	if !e.enter(it.ID, e.v.id, it.Kind, at) {
 		return false
 	}

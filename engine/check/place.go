@@ -9,13 +9,16 @@ import (
 // place is a container on the way down from the root, for messages.
 type place struct {
 	up    *place
-	label string // of the top, such as "" for the root
+	label string // of the top, the same all the way down; "" for the root
 	kind  value.Kind
 	key   value.Value // under which up holds it
 }
 
 // longest is how many bytes of a path are shown at most, about.
 const longest = 4096
+
+// below returns the place of an entry of p.
+func (p *place) below(key value.Value) *place { return &place{up: p, label: p.label, key: key} }
 
 // path returns the path of p for people. A very deep one is shortened in the
 // middle.
@@ -28,11 +31,8 @@ func (p *place) path(name func(value.Kind, value.Value) string) string {
 		size += len(s) + 1
 	}
 	cut := at.up != nil
-	for at.up != nil {
-		at = at.up
-	}
 	var b strings.Builder
-	b.WriteString(at.label)
+	b.WriteString(p.label)
 	if cut {
 		b.WriteString("/…")
 	}

@@ -86,15 +86,20 @@ func (r *Report) Add(f Finding) {
 	case Lost:
 		r.LostParts++
 	}
-	limit := r.Limit
-	if limit == 0 {
-		limit = 1000
-	}
-	if len(r.Findings) >= limit {
+	if r.full() {
 		r.More++
 		return
 	}
 	r.Findings = append(r.Findings, f)
+}
+
+// full reports that no more findings are kept.
+func (r *Report) full() bool {
+	limit := r.Limit
+	if limit == 0 {
+		limit = 1000
+	}
+	return len(r.Findings) >= limit
 }
 
 // Notef adds a note.

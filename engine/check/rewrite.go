@@ -67,7 +67,7 @@ type rewrite struct {
 // begin begins with the version of a walk whose id table was read.
 func (r *rewrite) begin(w *walk) {
 	r.root = w.ref
-	r.w.birth = w.root.Seq
+	r.w.SetBirth(w.root.Seq)
 	r.ids, r.written = container.IDTable{}, map[uint64]bool{}
 	r.containers, r.entries, r.lostFound, r.strays = 0, 0, 0, nil
 	r.top = container.Record{ID: rootID, Kind: value.KindCollection, Mode: 0o755, Mtime: w.root.Time, Wtime: w.root.Time, Ctime: w.root.Time}
@@ -168,7 +168,8 @@ func (r *rewrite) finish(w *walk) error {
 		if r.written[s.id] {
 			continue
 		}
-		if err := r.put(&container.Record{ID: s.id, Kind: value.KindDict, Mode: 0o755}); err != nil {
+		now := w.root.Time
+		if err := r.put(&container.Record{ID: s.id, Kind: value.KindDict, Mode: 0o755, Mtime: now, Wtime: now, Ctime: now}); err != nil {
 			return err
 		}
 	}

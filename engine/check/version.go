@@ -352,8 +352,11 @@ func (w *walk) extent(d *container.Damage) string {
 
 // path returns where the walk is.
 func (w *walk) path() string {
+	if w.rep.full() {
+		return "" // it will not be shown
+	}
 	if w.inKey {
-		return (&place{up: w.at, key: w.key}).path(w.o.Name)
+		return w.at.below(w.key).path(w.o.Name)
 	}
 	return w.at.path(w.o.Name)
 }

@@ -41,6 +41,10 @@ func NewWriter(f *os.File, header layout.Header) (*Writer, error) {
 	}, nil
 }
 
+// SetBirth sets the sequence of the version that the objects to come are made
+// for.
+func (w *Writer) SetBirth(seq uint64) { w.birth = seq }
+
 // Close closes the file. Without Finish it holds no store.
 func (w *Writer) Close() error { return w.m.Close() }
 
