@@ -75,6 +75,13 @@ func TestFindings(t *testing.T) {
 			all := objects(b, live, kind)
 			o := all[nth%len(all)]
 			o.b[len(o.b)/2] ^= 0x10
+			o.b[len(o.b)/2+2] ^= 0x61
+		}
+	}
+	bit := func(kind layout.Kind, nth, at int) func(*testing.T, []byte, func(layout.Ref) bool) {
+		return func(t *testing.T, b []byte, live func(layout.Ref) bool) {
+			all := objects(b, live, kind)
+			all[nth%len(all)].b[at] ^= 0x08
 		}
 	}
 	forge := func(kind layout.Kind, nth int, edit func(o []byte)) func(*testing.T, []byte, func(layout.Ref) bool) {
@@ -100,6 +107,15 @@ func TestFindings(t *testing.T) {
 		{"id node checksum", flip(layout.KindIDNode, 2), check.RuleIDTable, true},
 		{"block checksum", flip(layout.KindBlock, 9), check.RuleObject, true},
 		{"blob node checksum", flip(layout.KindBlobNode, 0), check.RuleObject, true},
+		{"bit in a leaf", bit(layout.KindLeaf, 20, 50), check.RuleObject, false},
+		{"bit in an inner node", bit(layout.KindInner, 3, 20), check.RuleObject, false},
+		{"bit in a record", bit(layout.KindContainer, 12, 64), check.RuleObject, false},
+		{"bit in an id node", bit(layout.KindIDNode, 2, 30), check.RuleObject, false},
+		{"bit in a block", bit(layout.KindBlock, 9, 40), check.RuleObject, false},
+		{"bit in a checksum", bit(layout.KindLeaf, 30, 5), check.RuleObject, false},
+		{"bit in a birth", bit(layout.KindLeaf, 31, 12), check.RuleObject, false},
+		{"bit in a kind", bit(layout.KindContainer, 9, 0), check.RuleObject, false},
+		{"bit in the root record", bit(layout.KindRoot, 0, 33), check.RuleObject, false},
 		{"element count", forge(layout.KindContainer, 8, add(layout.RecordSubdirsOff, 1)), check.RuleCount, false},
 		{"body count", forge(layout.KindInner, 1, add(layout.InnerLeftCountOff, 1)), check.RuleBody, false},
 		{"huge weight", forge(layout.KindContainer, 4, func(o []byte) {

@@ -190,7 +190,7 @@ func TestBitFlips(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	silent := 0
-	for range budget(t, 60) {
+	for range budget(t, 40) {
 		at, bit := places[random.IntN(len(places))], byte(1)<<random.IntN(8)
 		image[at] ^= bit
 		require.NoError(t, os.WriteFile(path, image, 0o600))
@@ -217,7 +217,7 @@ func TestManyBitFlips(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for range budget(t, 60) / 4 {
+	for range budget(t, 40) / 4 {
 		b := append([]byte(nil), image...)
 		for range 1 << random.IntN(12) {
 			b[random.IntN(len(b))] ^= 1 << random.IntN(8)

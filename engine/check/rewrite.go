@@ -19,12 +19,13 @@ import (
 //
 // The objects that versions share they share in w as well.
 func Rewrite(src Source, ref layout.Ref, o Options, rep *Report, w *Writer) error {
+	from := newMended(src)
 	out := &rewrite{
-		w: w, src: src, nextID: max(o.NextID, firstFreeID),
+		w: w, src: from, nextID: max(o.NextID, firstFreeID),
 		leaves: map[layout.Ref][]container.Tree{}, blobs: map[layout.Ref]layout.Ref{},
 		roots: map[layout.Ref]layout.Ref{},
 	}
-	v := versions{src: src, o: o, rep: rep, out: out}
+	v := versions{src: from, o: o, rep: rep, out: out}
 	return safely(func() error {
 		out.share = len(v.find(ref)) > 1
 		v.run(ref)

@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"pongofs/engine/container"
 	"pongofs/engine/layout"
@@ -52,7 +53,7 @@ type Options struct {
 // walk looks at one version of a store, from its root record to the last
 // block.
 type walk struct {
-	src    Source
+	src    *mended
 	o      Options
 	rep    *Report
 	cover  *cover
@@ -88,7 +89,7 @@ type visit struct {
 	at         *place
 }
 
-func newWalk(src Source, o Options, rep *Report, out *rewrite) *walk {
+func newWalk(src *mended, o Options, rep *Report, out *rewrite) *walk {
 	if o.Name == nil {
 		o.Name = plainName
 	}
@@ -98,7 +99,7 @@ func newWalk(src Source, o Options, rep *Report, out *rewrite) *walk {
 }
 
 // admit keeps what is not a sound object of this version out of the walk.
-func (w *walk) admit(ref layout.Ref, obj []byte) error {
+func (w *walk) admit(ref layout.Ref, obj []byte) ([]byte, error) {
 	w.rep.Objects++
 	w.rep.Bytes += int64(len(obj))
 	if w.o.Stop != nil && w.rep.Objects%1024 == 0 {
@@ -106,18 +107,22 @@ func (w *walk) admit(ref layout.Ref, obj []byte) error {
 			panic(stopped{err})
 		}
 	}
-	switch {
-	case w.cover.has(ref):
-		return &ruleError{RuleReferrer, layout.Corrupt("object", ref, "has two referrers")}
-	case !layout.VerifySeal(obj):
-		return &ruleError{RuleObject, layout.Corrupt("object", ref, "checksum does not match")}
-	case layout.ObjectBirth(obj) > w.root.Seq:
-		return &ruleError{RuleObject, layout.Corrupt("object", ref, "was born at %d, after its root of %d",
-			layout.ObjectBirth(obj), w.root.Seq)}
-	case !w.cover.add(ref, len(obj)):
-		return &ruleError{RuleOverlap, layout.Corrupt("object", ref, "shares bytes with another")}
+	if w.cover.has(ref) {
+		return nil, &ruleError{RuleReferrer, layout.Corrupt("object", ref, "has two referrers")}
 	}
-	return nil
+	if !layout.VerifySeal(obj) {
+		if obj = w.src.mend(ref, obj); obj == nil {
+			return nil, &ruleError{RuleObject, layout.Corrupt("object", ref, "checksum does not match")}
+		}
+		w.error(RuleObject, layout.Corrupt("object", ref, "one bit is wrong; with it put right, the checksum matches"))
+	}
+	switch birth := layout.ObjectBirth(obj); {
+	case birth > w.root.Seq:
+		return nil, &ruleError{RuleObject, layout.Corrupt("object", ref, "was born at %d, after its root of %d", birth, w.root.Seq)}
+	case !w.cover.add(ref, len(obj)):
+		return nil, &ruleError{RuleOverlap, layout.Corrupt("object", ref, "shares bytes with another")}
+	}
+	return obj, nil
 }
 
 // rootAt reads the root record of a version.
@@ -126,15 +131,20 @@ func (w *walk) rootAt(ref layout.Ref) error {
 	if err != nil {
 		return err
 	}
-	root, err := layout.DecodeRoot(obj)
-	if err != nil {
+	if len(obj) < layout.RootSize {
 		return layout.Corrupt("root record", ref, "%d bytes are too few", len(obj))
 	}
-	w.ref, w.root = ref, root
-	if root.Seq == 0 || layout.ObjectBirth(obj) != root.Seq {
-		return layout.Corrupt("root record", ref, "has sequence %d and birth %d", root.Seq, layout.ObjectBirth(obj))
+	w.ref, w.root.Seq = ref, math.MaxUint64 // it is born in its own version
+	if obj, err = w.admit(ref, obj); err != nil {
+		return err
 	}
-	return w.admit(ref, obj)
+	if w.root, err = layout.DecodeRoot(obj); err != nil {
+		return err
+	}
+	if w.root.Seq == 0 || layout.ObjectBirth(obj) != w.root.Seq {
+		return layout.Corrupt("root record", ref, "has sequence %d and birth %d", w.root.Seq, layout.ObjectBirth(obj))
+	}
+	return nil
 }
 
 // run walks the version. It reports false when there is no way in.

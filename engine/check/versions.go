@@ -26,7 +26,7 @@ const (
 //
 // Preconditions: the version is pinned, or nobody writes to the store.
 func Version(src Source, ref layout.Ref, o Options, rep *Report) error {
-	v := versions{src: src, o: o, rep: rep}
+	v := versions{src: newMended(src), o: o, rep: rep}
 	err := safely(func() error {
 		v.run(ref)
 		v.allocated()
@@ -42,7 +42,7 @@ func Version(src Source, ref layout.Ref, o Options, rep *Report) error {
 
 // versions is a version and the snapshots in it.
 type versions struct {
-	src Source
+	src *mended
 	o   Options
 	rep *Report
 	out *rewrite // nil unless it is written anew
@@ -137,14 +137,15 @@ func (v *versions) allocated() {
 // others. What cannot be read it leaves out: the walk reports it.
 func (v *versions) find(ref layout.Ref) []version {
 	all := []version{{ref: ref}}
+	src := newMended(v.src.Source) // what is put right here is reported by the walk
 	seen := map[layout.Ref]bool{ref: true}
 	for i := 0; i < len(all) && len(all) < maxVersions; i++ {
-		w := newWalk(v.src, v.o, &Report{Limit: 1}, nil)
+		w := newWalk(src, v.o, &Report{Limit: 1}, nil)
 		if w.rootAt(all[i].ref) != nil {
 			continue
 		}
 		all[i].seq = w.root.Seq
-		at, err := container.IDTable{Ref: w.root.IDTable, Height: w.root.IDHeight}.Get(v.src, snapshotsID)
+		at, err := container.IDTable{Ref: w.root.IDTable, Height: w.root.IDHeight}.Get(src, snapshotsID)
 		if err != nil || at == layout.Nil {
 			continue
 		}

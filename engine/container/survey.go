@@ -18,8 +18,9 @@ type Survey struct {
 	Space Space
 	// Admit is asked before an object is used; an error keeps the survey out of
 	// it. It has to refuse an object that it has admitted before: that is what
-	// bounds the survey of a forged store.
-	Admit func(ref layout.Ref, obj []byte) error
+	// bounds the survey of a forged store. What it returns is used: obj, or what
+	// Space returns from then on.
+	Admit func(ref layout.Ref, obj []byte) ([]byte, error)
 	// Damaged is told of everything that is wrong.
 	Damaged func(*Damage)
 }
@@ -52,7 +53,7 @@ func (s *Survey) object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
 	if len(obj) < layout.HeaderSize {
 		return nil, layout.Corrupt("object", ref, "%d bytes are too few", len(obj))
 	}
-	return obj, s.Admit(ref, obj)
+	return s.Admit(ref, obj)
 }
 
 // Record reads the container record at ref. What does not fit together in it
