@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"pongofs/engine/container"
@@ -166,12 +167,32 @@ func (e *entries) orphan(it *container.Item) {
 	}
 	switch {
 	case e.key.Kind() == value.KindString && strings.HasPrefix(e.key.AsString(), pendingPrefix):
+		id, err := strconv.ParseUint(e.key.AsString()[len(pendingPrefix):], 10, 64)
+		if err != nil {
+			id = 0 // which is no container
+		}
+		e.pending = append(e.pending, pending{id, e.path()})
 	case e.key.Kind() == value.KindInt && uint64(e.key.AsInt()) == it.ID:
 		if !e.o.InUse {
 			e.rep.Notef(RuleUnlinked, e.path(), "a file of %d bytes was unlinked while it was open and its mount was killed; the next mount removes it", it.Size)
 		}
 	default:
 		e.rep.Notef(RuleUnlinked, e.path(), "is no unlinked file")
+	}
+}
+
+// pending are the lines of a sidecar that wait for their files.
+type pending struct {
+	dir  uint64
+	path string
+}
+
+// forgotten looks for lines that wait in directories that are gone.
+func (w *walk) forgotten() {
+	for _, p := range w.pending {
+		if !w.found[p.dir] && !w.lost {
+			w.rep.Notef(RuleUnlinked, p.path, "lines of .pongo-types wait for files of a directory that does not exist")
+		}
 	}
 }
 

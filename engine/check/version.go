@@ -67,6 +67,7 @@ type walk struct {
 	rescued map[uint64]layout.Ref // of containers that the id table has lost
 	found   map[uint64]bool       // containers that were visited
 	stack   []visit
+	pending []pending
 	label   string // what stands before all paths
 
 	readable   bool // the root record is
@@ -173,6 +174,7 @@ func (w *walk) run(ref layout.Ref) bool {
 	}
 	w.drain()
 	w.strays()
+	w.forgotten()
 	if w.out != nil && w.out.err == nil {
 		w.out.err = w.out.finish(w)
 	}
