@@ -157,7 +157,7 @@ func (o *Offline) look() error {
 	case hdr.Clean.Load() == 1 && hdr.Completed.Load() == newest.Seq && layout.Ref(hdr.Root.Load()) == newest.Root:
 		o.clean = true
 	default:
-		o.unclean = "the process that had it open was killed"
+		o.unclean = "the last process that had it open was killed, or left space unaccounted for"
 		ref := layout.Ref(hdr.Root.Load())
 		root, err := o.root(ref)
 		if err == nil && root.Seq >= seq && ref != newest.Root {

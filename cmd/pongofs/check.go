@@ -116,6 +116,8 @@ func runCheck(ctx context.Context, o checkOptions, out io.Writer, store string) 
 		return 0, err
 	} else if info.IsDir() {
 		return 0, fmt.Errorf("%s: is a directory, not a store file", store)
+	} else if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("%s: is not a regular file", store)
 	}
 	// What is replaced is the file, not a link to it.
 	path, err := filepath.EvalSymlinks(store)
