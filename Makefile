@@ -16,12 +16,10 @@ TOOL = go tool -modfile=tools/go.mod
 T = 30s
 # make crash N=50: how often the kill tests kill.
 N = 50
-# make hostile M=20000: how many damaged stores are looked at.
-M = 20000
 # make run RUN_DIR=/var/tmp/tour: where the tour keeps its store and mount.
 RUN_DIR = run
 
-.PHONY: all build run test check integration race fuzz crash hostile large bench bench-files \
+.PHONY: all build run test check integration race fuzz crash large bench bench-files \
 	fmt lint cover tools install clean
 
 all: build
@@ -67,10 +65,6 @@ crash:
 	@$(DEPS) $(TEST_DEPS)
 	PONGOFS_KILLS=$(N) go test -tags invariants -count=1 -timeout 30m -run 'Kill|Crash|Power' ./engine/... ./integration
 
-## hostile: flip a bit of a store and look, M times (50 ms each)
-hostile:
-	PONGOFS_HOSTILE=$(M) go test -tags invariants -count=1 -timeout 2h -run 'Flips|Forged' ./engine/...
-
 ## bench: the engine beside bbolt and LMDB, interleaved, as ratios
 bench:
 	@$(DEPS) $(BENCH_DEPS)
@@ -80,6 +74,12 @@ bench:
 bench-files: build
 	@$(DEPS) $(MOUNT_DEPS)
 	go test -count=1 -run '^$$' -bench ManyFiles -benchtime 1x -timeout 30m ./integration
+
+## hostile: flip a bit of a store and look, M times (50 ms each)
+M = 20000
+.PHONY: hostile
+hostile:
+	PONGOFS_HOSTILE=$(M) go test -tags invariants -count=1 -timeout 2h -run 'Flips|Forged' ./engine/...
 
 ## fmt: rewrite the sources as gofumpt likes them
 fmt:

@@ -56,12 +56,11 @@ func openReadOnly(path string, o Options) (s *Store, err error) {
 		return s, fmt.Errorf("%s: %w", path, layout.Corrupt("file", 0,
 			"is %d bytes long, its checkpoint needs %d: it was cut", size, durable.Slabs*layout.SlabSize))
 	}
-	// A shm of its own. Nothing is allocated, but the heap reads no slab without a
-	// descriptor.
-	s.shm = mapping.Memory(layout.ShmBytes(durable.Slabs))
+	// A shm of its own, without slab descriptors: nothing is allocated.
+	s.shm = mapping.Memory(layout.ShmSlabs)
 	s.view = layout.NewShm(s.shm.Base(), s.shm.Reserved())
 	s.hdr = s.view.Header()
-	s.heap = heap.New(heap.Config{Store: m, Shm: s.shm, View: s.view, ChunkSize: header.ChunkSize})
+	s.heap = heap.New(heap.Config{Store: m, Shm: s.shm, View: s.view, ChunkSize: header.ChunkSize, ReadOnly: true})
 	s.hdr.Slabs.Store(durable.Slabs)
 	s.hdr.NextID.Store(durable.NextID)
 	s.hdr.Completed.Store(durable.Seq)

@@ -83,6 +83,9 @@ type Config struct {
 	Owner uint64
 	// ChunkSize is the growth step in bytes.
 	ChunkSize int64
+	// ReadOnly says that the shm has no slab descriptors: the heap reads objects
+	// and can do nothing else.
+	ReadOnly bool
 	// Hook, if set, is called between the atomic steps; tests stop or kill the
 	// process there.
 	Hook func(point string)
@@ -92,7 +95,10 @@ type Config struct {
 func New(c Config) *Heap {
 	h := &Heap{store: c.Store, shm: c.Shm, view: c.View, hdr: c.View.Header(), owner: c.Owner, hook: c.Hook}
 	h.SetChunkSize(c.ChunkSize)
-	h.maxSlabs = min(uint64(c.Store.Reserved())/layout.SlabSize, c.View.MaxSlabs())
+	h.maxSlabs = uint64(c.Store.Reserved()) / layout.SlabSize
+	if !c.ReadOnly {
+		h.maxSlabs = min(h.maxSlabs, c.View.MaxSlabs())
+	}
 	return h
 }
 
