@@ -25,8 +25,10 @@ func (s *Store) Stats() (Stats, error) {
 			return err
 		}
 		st.Seq, st.Entries, st.Containers = root.Seq, root.Entries, root.Containers
-		u := s.heap.Usage()
-		st.UsedBytes, st.Objects = u.UsedBytes, u.Objects
+		if !s.readOnly { // else nobody has said what is allocated
+			u := s.heap.Usage()
+			st.UsedBytes, st.Objects = u.UsedBytes, u.Objects
+		}
 		return nil
 	})
 	if err != nil {
