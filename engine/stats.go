@@ -25,10 +25,8 @@ func (s *Store) Stats() (Stats, error) {
 			return err
 		}
 		st.Seq, st.Entries, st.Containers = root.Seq, root.Entries, root.Containers
-		if !s.readOnly { // else nobody has said what is allocated
-			u := s.heap.Usage()
-			st.UsedBytes, st.Objects = u.UsedBytes, u.Objects
-		}
+		u := s.heap.Usage()
+		st.UsedBytes, st.Objects = u.UsedBytes, u.Objects
 		return nil
 	})
 	if err != nil {
