@@ -178,10 +178,9 @@ func (r *rewrite) finish(w *walk) error {
 	if err != nil {
 		return err
 	}
-	root := layout.Root{
-		Seq: w.root.Seq, Time: w.root.Time, IDTable: r.ids.Ref, IDHeight: r.ids.Height,
-		Entries: r.entries, Containers: r.containers,
-	}
+	root := w.root
+	root.IDTable, root.IDHeight = r.ids.Ref, r.ids.Height
+	root.Entries, root.Containers = r.entries, r.containers
 	root.Encode(obj)
 	r.roots[r.root] = ref
 	return nil
