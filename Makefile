@@ -81,6 +81,12 @@ bench-files: build
 	@$(DEPS) $(MOUNT_DEPS)
 	go test -count=1 -run '^$$' -bench ManyFiles -benchtime 1x -timeout 30m ./integration
 
+## hostile: flip a bit of a store and look, M times (50 ms each)
+M = 20000
+.PHONY: hostile
+hostile:
+	PONGOFS_HOSTILE=$(M) go test -tags invariants -count=1 -timeout 2h -run 'Flips|Forged' ./engine/...
+
 ## fmt: rewrite the sources as gofumpt likes them
 fmt:
 	$(TOOL) gofumpt -w .

@@ -97,10 +97,8 @@ func format(m *mapping.Mapping, chunk int64) error {
 	if err := m.Allocate(0, chunk); err != nil {
 		return wrapSpace(err)
 	}
-	now := time.Now().UnixNano()
-	header := layout.Header{
-		Version: layout.FormatVersion, UUID: uuid.New(), ChunkSize: chunk, Created: now,
-	}
+	header := newHeader(chunk)
+	now := header.Created
 	var page [layout.PageSize]byte
 	header.Encode(page[:])
 	if err := m.WriteAt(page[:], layout.HeaderOffset); err != nil {
@@ -125,6 +123,13 @@ func format(m *mapping.Mapping, chunk int64) error {
 		return err
 	}
 	return m.Sync()
+}
+
+// newHeader returns the header of a new store.
+func newHeader(chunk int64) layout.Header {
+	return layout.Header{
+		Version: layout.FormatVersion, UUID: uuid.New(), ChunkSize: chunk, Created: time.Now().UnixNano(),
+	}
 }
 
 // bootstrap builds the first version of a store in the first chunk, on an

@@ -115,8 +115,8 @@
 // All processes must open the store by the same file name: NAME-shm beside it
 // is shared by them. Opening through a hard link or a bind mount of the file
 // alone while it is open elsewhere is [ErrBusy]. Deleting, replacing, truncating
-// or copying either file while the store is open is wrong: the copy is torn,
-// and a cut file is [ErrIO] or [ErrCorrupt] for whoever reads there (not a
+// or copying either file while the store is open is wrong: the copy is torn
+// ([Store.Backup] makes one that is not), and a cut file is [ErrIO] or [ErrCorrupt] for whoever reads there (not a
 // crash). NAME-shm may be deleted when nobody has the store open.
 //
 // Space is allocated before it is used: a full disk is [ErrNoSpace], the store

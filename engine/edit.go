@@ -35,6 +35,9 @@ func (ed *edit) Object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
 	return ed.h.Object(ref, kind)
 }
 
+// Limit implements container.Bounded.
+func (ed *edit) Limit() uint64 { return ed.h.Limit() }
+
 // Alloc implements container.Editor.
 func (ed *edit) Alloc(kind layout.Kind, size int) (layout.Ref, []byte, error) {
 	ref, obj, err := ed.cursor.Alloc(kind, size, ed.birth)

@@ -49,6 +49,9 @@ func errno(err error) syscall.Errno {
 	}
 	var no syscall.Errno
 	if errors.As(err, &no) {
+		if no == syscall.EFBIG && errors.Is(err, engine.ErrNoSpace) {
+			return syscall.ENOSPC // it is the store that may not get longer, not the value
+		}
 		return no
 	}
 	for i := range errnos {

@@ -36,7 +36,7 @@ file that any number of mounts, commands and Go programs use at once.
 Paths inside a store are the paths below a mount of it: KEY/KEY/INDEX.
 
 Exit status: 0 done, 1 failed, 2 wrong usage; diff: 0 equal, 1 different,
-2 trouble.`,
+2 trouble; check: as fsck(8).`,
 		Example: `  pongofs create data.pongo
   pongofs import data.pongo bank-holidays.json
   mkdir mnt && pongofs mount data.pongo mnt
@@ -58,6 +58,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage; diff: 0 equal, 1 different,
 		newMkdictCommand(), newMklistCommand(), newMkcollCommand(),
 		newAppendCommand(), newInsertCommand(), newRmCommand(), newMvCommand(), newCompactListCommand(),
 		newImportCommand(), newExportCommand(), newDiffCommand(),
+		newCheckCommand(), newBackupCommand(), newCompactCommand(),
 		newGCCommand(), newSyncCommand(), newInfoCommand(), newVersionCommand(),
 	)
 	return root

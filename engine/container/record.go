@@ -33,7 +33,34 @@ func ReadRecord(sp Space, ref layout.Ref) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	return decodeRecord(ref, obj)
+	rec, err := decodeRecord(ref, obj)
+	if err == nil {
+		err = rec.fits(sp, ref)
+	}
+	return rec, err
+}
+
+// Bounded is a Space that knows how much it holds at most.
+type Bounded interface {
+	// Limit returns the number of bytes in which all objects lie.
+	Limit() uint64
+}
+
+// leastLeaf is the size in bytes of the smallest leaf.
+const leastLeaf = 2 * layout.Granule
+
+// fits reports a record that claims more leaves than the store has room for.
+// Walks go by the recorded weights, so a forged one would make them walk the
+// same few objects for hours.
+func (r *Record) fits(sp Space, ref layout.Ref) error {
+	b, ok := sp.(Bounded)
+	if !ok {
+		return nil
+	}
+	if weight := uint64(r.Body.Weight) + uint64(r.Names.Weight); weight > b.Limit()/leastLeaf {
+		return layout.Corrupt("container record", ref, "claims %d leaves in a store of %d bytes", weight, b.Limit())
+	}
+	return nil
 }
 
 // DecodeRecord decodes a KindContainer object. An error has no Ref.

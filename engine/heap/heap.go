@@ -127,7 +127,7 @@ func (h *Heap) Object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
 	off := uint64(ref)
 	// maxSlabs may be less than others use: it is what this process has mapped.
 	if off%layout.Granule != 0 || off < layout.ReservedSlabs*layout.SlabSize ||
-		off >= min(h.hdr.Slabs.Load(), h.maxSlabs)*layout.SlabSize {
+		off >= h.Limit() {
 		return nil, layout.Corrupt("reference", ref, "outside of the store")
 	}
 	head := h.store.Bytes(int64(off), layout.HeaderSize)
@@ -139,6 +139,11 @@ func (h *Heap) Object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
 		return nil, layout.Corrupt("object", ref, "claims %d bytes", n)
 	}
 	return h.store.Bytes(int64(off), int64(n)), nil
+}
+
+// Limit returns the number of bytes in which all objects lie.
+func (h *Heap) Limit() uint64 {
+	return min(h.hdr.Slabs.Load(), h.maxSlabs) * layout.SlabSize
 }
 
 // Free frees the object at ref of the given number of granules. It reports

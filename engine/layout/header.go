@@ -106,7 +106,7 @@ func DecodeHeader(page []byte) (Header, error) {
 		return h, fmt.Errorf("%w: the store has format %d, this program reads format %d",
 			ErrVersion, h.Version, FormatVersion)
 	}
-	if binary.LittleEndian.Uint32(page[508:]) != Checksum(page[:508]) {
+	if !HeaderSealed(page) {
 		return h, Corrupt("header", 0, "checksum does not match")
 	}
 	h.Compatible = binary.LittleEndian.Uint64(page[24:])
@@ -123,6 +123,12 @@ func DecodeHeader(page []byte) (Header, error) {
 		return h, Corrupt("header", 0, "chunk size %d is not a multiple of %d", h.ChunkSize, SlabSize)
 	}
 	return h, nil
+}
+
+// HeaderSealed reports whether the checksum of a header page of at least 512
+// bytes is right, whatever else is in it.
+func HeaderSealed(page []byte) bool {
+	return binary.LittleEndian.Uint32(page[508:]) == Checksum(page[:508])
 }
 
 // checkpointMagic opens each checkpoint record.

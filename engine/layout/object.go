@@ -1,6 +1,9 @@
 package layout
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // ObjectKind returns the kind in the header of obj.
 func ObjectKind(obj []byte) Kind { return Kind(obj[0]) }
@@ -88,4 +91,36 @@ func DecodeRoot(obj []byte) (Root, error) {
 		Entries:    binary.LittleEndian.Uint64(obj[48:]),
 		Containers: binary.LittleEndian.Uint64(obj[56:]),
 	}, nil
+}
+
+// FindFlip looks for the one bit of obj that is wrong when its checksum does
+// not match: it returns the byte and the bit in it that, flipped, make it
+// match, or false when there is none.
+//
+// A crc32c tells any two single bits of an object apart, so if one bit is wrong
+// this is it. Bytes that are wrong in another way look like that once in 2^32
+// for each bit of the object: for a full block, once in 65 000 times.
+func FindFlip(obj []byte) (at int, mask byte, ok bool) {
+	var zero [4]byte
+	sum := update(update(Checksum(obj[:4]), zero[:]), obj[8:])
+	syndrome := sum ^ binary.LittleEndian.Uint32(obj[4:])
+	if bits.OnesCount32(syndrome) == 1 {
+		i := bits.TrailingZeros32(syndrome)
+		return 4 + i/8, 1 << (i % 8), true
+	}
+	// A checksum is linear: what a flipped bit changes in it depends on how many
+	// bytes follow and on nothing else.
+	var change [8]uint32
+	for b := range change {
+		change[b] = castagnoli[1<<b]
+	}
+	for i := len(obj) - 1; i >= 0 && syndrome != 0; i-- {
+		for b, c := range change {
+			if c == syndrome && (i < 4 || i >= 8) {
+				return i, 1 << b, true
+			}
+			change[b] = castagnoli[byte(c)] ^ c>>8
+		}
+	}
+	return 0, 0, false
 }
