@@ -99,7 +99,8 @@ func format(m *mapping.Mapping, chunk int64) error {
 	}
 	now := time.Now().UnixNano()
 	header := layout.Header{
-		Version: layout.FormatVersion, UUID: uuid.New(), ChunkSize: chunk, Created: now,
+		Version: layout.FormatVersion, ReadOnly: layout.FeatureSnapshots,
+		UUID: uuid.New(), ChunkSize: chunk, Created: now,
 	}
 	var page [layout.PageSize]byte
 	header.Encode(page[:])
@@ -163,7 +164,9 @@ func OpenMemory(size int64, o Options) (*Store, error) {
 	size = max(size, 2*MinChunkSize) / layout.SlabSize * layout.SlabSize
 	m := mapping.Memory(size)
 	m.SetHooks(o.MapHooks)
-	header := layout.Header{Version: layout.FormatVersion, UUID: uuid.New(), ChunkSize: MinChunkSize}
+	header := layout.Header{
+		Version: layout.FormatVersion, ReadOnly: layout.FeatureSnapshots, UUID: uuid.New(), ChunkSize: MinChunkSize,
+	}
 	s := newStore("memory", header, m, o)
 	ref, err := s.bootstrap(mapping.Memory(layout.ShmBytes(uint64(size)/layout.SlabSize)), time.Now().UnixNano())
 	if err != nil {

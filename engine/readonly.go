@@ -60,7 +60,7 @@ func openReadOnly(path string, o Options) (s *Store, err error) {
 	s.shm = mapping.Memory(layout.ShmSlabs + layout.SlabDescSize)
 	s.view = layout.NewShm(s.shm.Base(), s.shm.Reserved())
 	s.hdr = s.view.Header()
-	s.heap = heap.New(heap.Config{Store: m, Shm: s.shm, View: s.view, ChunkSize: header.ChunkSize})
+	s.heap = heap.New(heap.Config{Store: m, Shm: s.shm, View: s.view, ChunkSize: header.ChunkSize, ReadOnly: true})
 	s.hdr.Slabs.Store(durable.Slabs)
 	s.hdr.NextID.Store(durable.NextID)
 	s.hdr.Completed.Store(durable.Seq)

@@ -15,7 +15,7 @@ func (s *Store) Stats() (Stats, error) {
 	defer s.epochs.Unpin(pin)
 	st := Stats{
 		UUID: uuid.UUID(s.header.UUID).String(), Path: s.path,
-		DurableSeq: s.hdr.Completed.Load(), ChunkSize: s.header.ChunkSize,
+		DurableSeq: s.hdr.Completed.Load(), ChunkSize: s.current().ChunkSize,
 		LimboBytes: s.epochs.LimboBytes(), Poisoned: s.hdr.Poison.Load() != 0,
 		Pins: s.epochs.CountPins() - 1, NamedPins: len(s.epochs.NamedPins(nil)),
 	}

@@ -37,10 +37,12 @@ type Store struct {
 	ckpt   checkpointer
 	ids    idLease
 	pins   pinSet
+	kept   versionSet
 	txs    sync.Pool
 	stop   context.CancelFunc
 	worker sync.WaitGroup
 
+	known      atomic.Pointer[knownSettings]
 	newKeyFunc atomic.Pointer[func() value.Value] // see SetNewKey
 
 	cleaning sync.Mutex // held while slots of the dead are cleaned

@@ -49,8 +49,9 @@ func (p *Pace) fill() {
 
 // Run collects in the background until ctx ends or the store is closed. What a
 // quick pass frees the engine frees by itself; Run starts a full pass when a
-// process has died, since what it had allocated is lost until then, and when
-// the file has grown much.
+// process has died, since what it had allocated is lost until then, when a
+// snapshot was dropped, since nothing else finds what it held, and when the file
+// has grown much.
 func (c *Collector) Run(ctx context.Context, p Pace) {
 	p.fill()
 	hdr := c.in.Header()
@@ -58,7 +59,7 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 	if err != nil {
 		return
 	}
-	deaths, slabs := hdr.Deaths.Load(), hdr.Slabs.Load()
+	deaths, slabs, dropped := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Dropped.Load()
 	leave()
 	tick := time.NewTicker(p.Look)
 	defer tick.Stop()
@@ -72,10 +73,10 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 		if err != nil {
 			return
 		}
-		died, now, lost := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Lost.Load()
+		died, now, lost, drops := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Lost.Load(), hdr.Dropped.Load()
 		leave()
 		grown := (int64(now) - int64(slabs)) * engine.SlabBytes
-		if died == deaths && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
+		if died == deaths && drops == dropped && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
 			continue
 		}
 		st, err := c.fullWithin(ctx, p.Patience)
@@ -91,7 +92,7 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 			p.Log.Info("collected", "live", st.LiveBytes, "freed", st.FreedBytes,
 				"wait", st.Wait, "mark", st.Mark, "sweep", st.Sweep)
 		}
-		deaths, slabs = died, now
+		deaths, slabs, dropped = died, now, drops
 	}
 }
 

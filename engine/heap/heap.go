@@ -69,6 +69,7 @@ type Heap struct {
 
 	chunkSlabs atomic.Uint64 // growth step
 	maxSlabs   uint64
+	readOnly   bool
 
 	mu   sync.Mutex
 	idle []*Cursor
@@ -83,6 +84,9 @@ type Config struct {
 	Owner uint64
 	// ChunkSize is the growth step in bytes.
 	ChunkSize int64
+	// ReadOnly says that nothing is allocated or freed: Shm has no slab
+	// descriptors.
+	ReadOnly bool
 	// Hook, if set, is called between the atomic steps; tests stop or kill the
 	// process there.
 	Hook func(point string)
@@ -92,7 +96,11 @@ type Config struct {
 func New(c Config) *Heap {
 	h := &Heap{store: c.Store, shm: c.Shm, view: c.View, hdr: c.View.Header(), owner: c.Owner, hook: c.Hook}
 	h.SetChunkSize(c.ChunkSize)
-	h.maxSlabs = min(uint64(c.Store.Reserved())/layout.SlabSize, c.View.MaxSlabs())
+	h.readOnly = c.ReadOnly
+	h.maxSlabs = uint64(c.Store.Reserved()) / layout.SlabSize
+	if !c.ReadOnly {
+		h.maxSlabs = min(h.maxSlabs, c.View.MaxSlabs())
+	}
 	return h
 }
 
@@ -413,9 +421,13 @@ type Usage struct {
 	Empty     uint64 // slabs without objects
 }
 
-// Usage counts allocated objects. Others may allocate and free meanwhile.
+// Usage counts allocated objects. Others may allocate and free meanwhile. In a
+// read-only store nobody knows them, so they count as none.
 func (h *Heap) Usage() Usage {
 	u := Usage{Slabs: h.hdr.Slabs.Load()}
+	if h.readOnly {
+		return u
+	}
 	for slab := uint64(layout.ReservedSlabs); slab < u.Slabs; slab++ {
 		n := int64(0)
 		d := h.view.Slab(slab)

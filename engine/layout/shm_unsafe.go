@@ -116,7 +116,11 @@ type ShmHeader struct {
 	GCFreed atomic.Uint64
 	GCNanos atomic.Uint64
 	GCTime  atomic.Uint64
-	_       [64]byte
+
+	// Dropped counts the snapshots that were dropped: what only they held waits
+	// for a full collection.
+	Dropped atomic.Uint64
+	_       [56]byte
 }
 
 // Announcement says that the root of a checkpoint may be on the disk.
