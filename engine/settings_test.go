@@ -47,8 +47,11 @@ func TestSettings(t *testing.T) {
 	require.Equal(t, defaults, now, "bad values change nothing")
 
 	good := []struct{ name, text, shown string }{
-		{"chunksize", "4194304", "4194304"}, {"id", "key", "key"}, {"newkey", "uuid7", "uuid7"},
-		{"sync", "on", "true"}, {"commit", "2", "2s"},
+		{"chunksize", "4194304", "4194304"},
+		{"id", "key", "key"},
+		{"newkey", "uuid7", "uuid7"},
+		{"sync", "on", "true"},
+		{"commit", "2", "2s"},
 	}
 	for _, g := range good {
 		require.NoError(t, s.SetSetting(g.name, g.text))
