@@ -146,6 +146,15 @@ func (s *Store) Snapshots() (all []Snapshot, err error) {
 	return all, err
 }
 
+// FindSnapshot returns the snapshot of a name, ErrNotFound when there is none.
+func (s *Store) FindSnapshot(name string) (snap Snapshot, err error) {
+	err = s.View(func(tx *Tx) error {
+		snap, err = tx.snapshot(name)
+		return err
+	})
+	return snap, err
+}
+
 // ViewSnapshot calls fn with a look at a snapshot. Like a View it should be
 // short: OpenSnapshot has one that may last. ErrNotFound when there is none of
 // that name.

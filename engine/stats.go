@@ -20,11 +20,20 @@ func (s *Store) Stats() (Stats, error) {
 		Pins: s.epochs.CountPins() - 1, NamedPins: len(s.epochs.NamedPins(nil)),
 	}
 	err = safely(func() error {
-		root, _, err := s.readRoot()
+		root, ref, err := s.readRoot()
 		if err != nil {
 			return err
 		}
 		st.Seq, st.Entries, st.Containers = root.Seq, root.Entries, root.Containers
+		tx := &Tx{s: s}
+		if err := tx.reset(ref); err != nil {
+			return err
+		}
+		table, err := tx.open(SnapshotsID)
+		if err != nil {
+			return err
+		}
+		st.Snapshots = table.rec.Body.Count
 		u := s.heap.Usage()
 		st.UsedBytes, st.Objects = u.UsedBytes, u.Objects
 		return nil

@@ -213,6 +213,7 @@ type Stats struct {
 	Processes  int    // processes that have the store open
 	Pins       int    // short pins of all processes
 	NamedPins  int
+	Snapshots  uint64
 	FreeDisk   int64 // bytes free on the disk that holds the store
 	TotalDisk  int64
 	Poisoned   bool

@@ -58,6 +58,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage; diff: 0 equal, 1 different,
 		newMkdictCommand(), newMklistCommand(), newMkcollCommand(),
 		newAppendCommand(), newInsertCommand(), newRmCommand(), newMvCommand(), newCompactListCommand(),
 		newImportCommand(), newExportCommand(), newDiffCommand(),
+		newAddCommand(), newSnapshotCommand(), newMetaCommand(),
 		newGCCommand(), newSyncCommand(), newInfoCommand(), newVersionCommand(),
 	)
 	return root
