@@ -432,9 +432,22 @@ func BenchmarkSnapshot(b *testing.B) {
 				}))
 			}
 			require.NoError(b, s.Sync(context.Background()))
+			taken := 0
 			b.Run("take", func(b *testing.B) {
-				for i := 0; b.Loop(); i++ {
-					if _, err := s.Snapshot(fmt.Sprintf("s%d", i)); err != nil {
+				for b.Loop() {
+					taken++
+					if _, err := s.Snapshot(fmt.Sprintf("s%d", taken)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run("drop", func(b *testing.B) {
+				for b.Loop() {
+					b.StopTimer()
+					_, err := s.Snapshot("dropped")
+					require.NoError(b, err)
+					b.StartTimer()
+					if err := s.DropSnapshot("dropped"); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -45,6 +45,7 @@ type infoJSON struct {
 	Processes  int         `json:"processes"`
 	Pins       int         `json:"pins"`
 	NamedPins  int         `json:"named_pins"`
+	Snapshots  uint64      `json:"snapshots"`
 	Mounts     []mountJSON `json:"mounts"`
 }
 
@@ -67,7 +68,7 @@ func runInfo(o infoOptions, out io.Writer, store string) error {
 		info := infoJSON{
 			stats.UUID, store, stats.Entries, stats.Seq, stats.DurableSeq,
 			stats.FileBytes, stats.UsedBytes, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
-			stats.Processes, stats.Pins, stats.NamedPins,
+			stats.Processes, stats.Pins, stats.NamedPins, stats.Snapshots,
 			[]mountJSON{},
 		}
 		for _, m := range mounts {
@@ -86,6 +87,7 @@ func printInfo(out io.Writer, info *infoJSON) error {
 	fmt.Fprintf(w, "store\t%s\n", info.Path)
 	fmt.Fprintf(w, "uuid\t%s\n", info.UUID)
 	fmt.Fprintf(w, "entries\t%d\n", info.Entries)
+	fmt.Fprintf(w, "snapshots\t%d\n", info.Snapshots)
 	fmt.Fprintf(w, "version\t%d, durable %d\n", info.Seq, info.DurableSeq)
 	fmt.Fprintf(w, "file\t%s\n", bytes(info.FileBytes))
 	fmt.Fprintf(w, "in use\t%s, awaiting reuse %s\n", bytes(info.UsedBytes), humanize.IBytes(uint64(max(info.LimboBytes, 0))))
