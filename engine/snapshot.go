@@ -339,6 +339,7 @@ func (tx *Tx) dropSnapshot(name string) (err error) {
 		return err
 	}
 	defer tx.end(tx.begin(), &err)
+	tx.makesSpace()
 	c, err := tx.open(SnapshotsID)
 	if err != nil {
 		return err

@@ -10,12 +10,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"pongofs/engine"
+	"pongofs/engine/mapping"
 	"pongofs/engine/value"
 	"pongofs/gc"
 )
@@ -454,4 +457,124 @@ func BenchmarkSnapshot(b *testing.B) {
 			})
 		})
 	}
+}
+
+// TestBackgroundFreesDroppedSnapshot: what only a dropped snapshot held is
+// collected without being asked for, also when it was dropped before the
+// collector was there.
+func TestBackgroundFreesDroppedSnapshot(t *testing.T) {
+	path := newStorePath(t)
+	s, err := engine.Open(path, engine.Options{})
+	require.NoError(t, err)
+	put := func(n int) {
+		mustUpdate(t, s, func(tx *engine.Tx) {
+			_, err := tx.Put(engine.RootID, value.String("big"), value.Bytes(make([]byte, n)), engine.PutOptions{})
+			require.NoError(t, err)
+		})
+	}
+	put(500_000)
+	_, err = s.Snapshot("s")
+	require.NoError(t, err)
+	put(1)
+	require.NoError(t, s.DropSnapshot("s"))
+	require.NoError(t, s.Close())
+
+	s, err = engine.Open(path, engine.Options{})
+	require.NoError(t, err)
+	defer s.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		gc.New(s).Run(ctx, gc.Pace{Look: 10 * time.Millisecond})
+	}()
+	small := func() bool {
+		st, err := s.Stats()
+		return err == nil && st.UsedBytes < 100_000
+	}
+	require.Eventually(t, small, 20*time.Second, 10*time.Millisecond)
+
+	// The same when a version that was open held it longer.
+	put(500_000)
+	_, err = s.Snapshot("s")
+	require.NoError(t, err)
+	v, err := s.OpenSnapshot("s")
+	require.NoError(t, err)
+	put(1)
+	require.NoError(t, s.DropSnapshot("s"))
+	hdr := s.Internals().Header()
+	require.Eventually(t, func() bool { return hdr.Dropped.Load() == hdr.DroppedDone.Load() }, 20*time.Second, 10*time.Millisecond)
+	require.False(t, small())
+	require.NoError(t, v.Close())
+	require.Eventually(t, small, 20*time.Second, 10*time.Millisecond)
+	cancel()
+	<-ended
+}
+
+// TestDropSnapshotOfFullStore: removing values makes no room while a snapshot
+// holds them, and may even use the last of it; dropping the snapshot goes on to
+// work, and makes room.
+func TestDropSnapshotOfFullStore(t *testing.T) {
+	path := newStorePath(t)
+	var full atomic.Bool
+	s, err := engine.Open(path, engine.Options{
+		Collect: collect, Commit: -1,
+		MapHooks: &mapping.Hooks{Allocate: func(off, n int64) error {
+			if full.Load() {
+				return fmt.Errorf("allocate: %w", syscall.ENOSPC)
+			}
+			return nil
+		}},
+	})
+	require.NoError(t, err)
+	full.Store(true)
+	put := func(i int) error {
+		return s.Update(func(tx *engine.Tx) error {
+			_, err := tx.Put(engine.RootID, value.String(fmt.Sprintf("%04d", i)), value.String(strings.Repeat("x", 150)), engine.PutOptions{})
+			return err
+		})
+	}
+	fill := func() int {
+		for n := 0; ; n++ {
+			if err := put(n); err != nil {
+				require.ErrorIs(t, err, engine.ErrNoSpace)
+				return n
+			}
+		}
+	}
+	n := fill()
+	_, err = s.Snapshot("s")
+	if err != nil { // there may be no room for it: it makes none
+		require.ErrorIs(t, err, engine.ErrNoSpace)
+		for i := range 50 {
+			require.NoError(t, s.Update(func(tx *engine.Tx) error {
+				return tx.Remove(engine.RootID, value.String(fmt.Sprintf("%04d", i)))
+			}))
+		}
+		_, err = s.Snapshot("s")
+		require.NoError(t, err)
+	}
+	removed := 0
+	for i := n - 1; i >= 0; i-- {
+		err := s.Update(func(tx *engine.Tx) error {
+			return tx.Remove(engine.RootID, value.String(fmt.Sprintf("%04d", i)))
+		})
+		if err != nil {
+			break
+		}
+		removed++
+	}
+	t.Logf("%d values fit, %d could be removed under a snapshot", n, removed)
+	require.NoError(t, s.DropSnapshot("s"))
+	_, err = gc.New(s).Full(context.Background())
+	require.NoError(t, err)
+	for i := range n {
+		err := s.Update(func(tx *engine.Tx) error {
+			return tx.Remove(engine.RootID, value.String(fmt.Sprintf("%04d", i)))
+		})
+		require.True(t, err == nil || errors.Is(err, engine.ErrNotFound), "%v", err)
+	}
+	require.Greater(t, fill(), n*9/10)
+	full.Store(false)
+	require.NoError(t, s.Close())
 }

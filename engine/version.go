@@ -19,9 +19,10 @@ import (
 //
 // It may be used by any number of goroutines. Closing the store closes it.
 type Version struct {
-	s   *Store
-	seq uint64
-	ref layout.Ref
+	s    *Store
+	seq  uint64
+	ref  layout.Ref
+	name string // of the snapshot that it is of, if any
 
 	mu     sync.Mutex
 	named  *epoch.Named // nil when nobody can use it any more
@@ -31,13 +32,13 @@ type Version struct {
 
 // OpenVersion keeps the newest version.
 func (s *Store) OpenVersion() (*Version, error) {
-	return s.openVersion(func(*Tx) error { return nil })
+	return s.openVersion("", func(*Tx) error { return nil })
 }
 
 // OpenSnapshot keeps the version of a snapshot, even if the snapshot is dropped
 // meanwhile. ErrNotFound when there is none of that name.
 func (s *Store) OpenSnapshot(name string) (*Version, error) {
-	return s.openVersion(func(tx *Tx) error {
+	return s.openVersion(name, func(tx *Tx) error {
 		snap, err := tx.snapshot(name)
 		if err != nil {
 			return err
@@ -50,7 +51,7 @@ func (s *Store) OpenSnapshot(name string) (*Version, error) {
 //
 // The named pin is made under the short pin of the View, which protects the
 // snapshot as well: the version it looks at lists it.
-func (s *Store) openVersion(find func(tx *Tx) error) (v *Version, err error) {
+func (s *Store) openVersion(name string, find func(tx *Tx) error) (v *Version, err error) {
 	err = s.View(func(tx *Tx) error {
 		if err := find(tx); err != nil {
 			return err
@@ -62,7 +63,7 @@ func (s *Store) openVersion(find func(tx *Tx) error) (v *Version, err error) {
 		if err != nil {
 			return err
 		}
-		v = &Version{s: s, seq: tx.root.Seq, ref: tx.rootRef, named: named}
+		v = &Version{s: s, seq: tx.root.Seq, ref: tx.rootRef, name: name, named: named}
 		s.kept.add(v)
 		return nil
 	})
@@ -131,6 +132,19 @@ func (v *Version) drop() {
 		v.named.Drop()
 		v.named = nil
 		v.s.kept.remove(v)
+		v.leave()
+	}
+}
+
+// leave asks for a collection when the version was the last that held what a
+// dropped snapshot needed: that is in no limbo.
+func (v *Version) leave() {
+	if v.name == "" || v.s.readOnly {
+		return
+	}
+	snap, err := v.s.FindSnapshot(v.name)
+	if errors.Is(err, ErrNotFound) || err == nil && snap.Seq != v.seq {
+		v.s.hdr.Dropped.Add(1)
 	}
 }
 

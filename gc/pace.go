@@ -59,7 +59,7 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 	if err != nil {
 		return
 	}
-	deaths, slabs, dropped := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Dropped.Load()
+	deaths, slabs := hdr.Deaths.Load(), hdr.Slabs.Load()
 	leave()
 	tick := time.NewTicker(p.Look)
 	defer tick.Stop()
@@ -73,10 +73,11 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 		if err != nil {
 			return
 		}
-		died, now, lost, drops := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Lost.Load(), hdr.Dropped.Load()
+		died, now, lost := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Lost.Load()
+		dropped := hdr.Dropped.Load() != hdr.DroppedDone.Load()
 		leave()
 		grown := (int64(now) - int64(slabs)) * engine.SlabBytes
-		if died == deaths && drops == dropped && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
+		if died == deaths && !dropped && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
 			continue
 		}
 		st, err := c.fullWithin(ctx, p.Patience)
@@ -92,7 +93,7 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 			p.Log.Info("collected", "live", st.LiveBytes, "freed", st.FreedBytes,
 				"wait", st.Wait, "mark", st.Mark, "sweep", st.Sweep)
 		}
-		deaths, slabs, dropped = died, now, drops
+		deaths, slabs = died, now
 	}
 }
 

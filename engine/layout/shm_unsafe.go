@@ -118,9 +118,10 @@ type ShmHeader struct {
 	GCTime  atomic.Uint64
 
 	// Dropped counts the snapshots that were dropped: what only they held waits
-	// for a full collection.
-	Dropped atomic.Uint64
-	_       [56]byte
+	// for a full collection. DroppedDone is the count as of the last one.
+	Dropped     atomic.Uint64
+	DroppedDone atomic.Uint64
+	_           [48]byte
 }
 
 // Announcement says that the root of a checkpoint may be on the disk.
