@@ -45,9 +45,11 @@ func (c Collection) Add(v any) (value.Value, error) {
 	}
 	member := ""
 	if t.Kind() == value.KindDict {
-		if member, err = c.tx.setting(metaID, defaultIDMember); err != nil {
+		st, err := c.tx.Settings()
+		if err != nil {
 			return value.Value{}, err
 		}
+		member = st.ID
 		own, err := memberKey(t, member)
 		if err != nil {
 			return value.Value{}, err
@@ -109,42 +111,19 @@ func (tx *Tx) newKey() (func() (value.Value, error), error) {
 	if fn := tx.s.newKeyFunc.Load(); fn != nil {
 		return func() (value.Value, error) { return (*fn)(), nil }, nil
 	}
-	name, err := tx.setting(metaNewKey, "uuid1")
+	st, err := tx.Settings()
 	if err != nil {
 		return nil, err
 	}
-	var generate func() (uuid.UUID, error)
-	switch name {
-	case "uuid1":
-		generate = uuid.NewUUID
+	generate := uuid.NewUUID
+	switch st.NewKey {
 	case "uuid4":
 		generate = uuid.NewRandom
 	case "uuid7":
 		generate = uuid.NewV7
-	default:
-		return nil, fmt.Errorf("setting %s is %q, not uuid1, uuid4 or uuid7: %w", metaNewKey, name, ErrKind)
 	}
 	return func() (value.Value, error) {
 		u, err := generate()
 		return value.UUID(u), err
 	}, nil
-}
-
-// setting returns a setting of the store that is a string.
-func (tx *Tx) setting(name, otherwise string) (string, error) {
-	e, err := tx.Lookup(MetaID, value.String(name))
-	if errors.Is(err, ErrNotFound) {
-		return otherwise, nil
-	}
-	if err != nil {
-		return "", err
-	}
-	v, err := tx.Value(&e)
-	if err == nil && v.Kind() != value.KindString {
-		err = fmt.Errorf("is a %v: %w", v.Kind(), ErrKind)
-	}
-	if err != nil {
-		return "", fmt.Errorf("setting %s: %w", name, err)
-	}
-	return v.AsString(), nil
 }

@@ -68,7 +68,8 @@ func TestAddGeneratesKeys(t *testing.T) {
 		require.Equal(t, uuid.Version(4), k.AsUUID().Version())
 		require.NoError(t, meta.Set("newkey", "serial"))
 		_, err = c.Add(1)
-		require.ErrorIs(t, err, engine.ErrKind)
+		require.ErrorIs(t, err, engine.ErrSetting)
+		require.NoError(t, meta.Set("newkey", "uuid4"))
 	})
 
 	next := int64(0)

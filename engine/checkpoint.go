@@ -292,15 +292,24 @@ func (s *Store) poison(cause error) error {
 func (s *Store) work(ctx context.Context) {
 	defer s.worker.Done()
 	const beat = 250 * time.Millisecond
-	interval := s.commit
-	period := beat
-	if interval > 0 && interval < beat {
-		period = interval
-	}
+	interval, period := s.commit, beat
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	last := time.Now()
 	for n := 0; ; n++ {
+		// The setting may change at any time; a failure to read it is not this
+		// goroutine's to tell.
+		_ = s.View(func(tx *Tx) error {
+			tx.learn()
+			return nil
+		})
+		if s.commit == 0 {
+			interval = s.current().Commit
+		}
+		if next := max(min(beat, interval), time.Millisecond); interval > 0 && next != period {
+			period = next
+			tick.Reset(period)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -26,6 +26,7 @@ var crashPoints = []string{
 	"lease.before-swap", "lease.after-swap", "lease.before-drop", "lease.after-drop",
 	"grow.before-allocate", "grow.before-hints", "grow.before-swap", "grow.after-swap",
 	"publish.before-swap", "publish.after-swap", "publish.before-retire",
+	"snapshot.published",
 	"checkpoint.announced", "checkpoint.data-synced", "checkpoint.written", "checkpoint.synced",
 	"clean.begin", "clean.end",
 	"gc.pinned", "gc.seq-stored", "gc.published", "gc.marked",
@@ -67,6 +68,9 @@ func runHooked(args []string, path string) error {
 			return err
 		}
 		fmt.Println(i)
+		if err := childSnapshots(s, name, i); err != nil {
+			return err
+		}
 		if i%16 == 0 {
 			if err := s.Sync(context.Background()); err != nil {
 				return err
@@ -90,6 +94,40 @@ func runHooked(args []string, path string) error {
 		}
 	}
 	return fmt.Errorf("never came to %s for the %dth time", point, nth)
+}
+
+// childSnapshots takes and drops snapshots now and then. Each is named after the
+// child and its count.
+func childSnapshots(s *engine.Store, name string, i int) error {
+	switch {
+	case i%20 == 10:
+		_, err := s.Snapshot(fmt.Sprintf("%s-%d", name, i))
+		return err
+	case i%20 == 0 && i > 20:
+		return s.DropSnapshot(fmt.Sprintf("%s-%d", name, i-30))
+	}
+	return nil
+}
+
+// requireSnapshotsOf demands that the snapshots that a child has taken show what
+// they did.
+func requireSnapshotsOf(t *testing.T, s *engine.Store, name string) {
+	t.Helper()
+	all, err := s.Snapshots()
+	require.NoError(t, err)
+	for _, snap := range all {
+		n, ok := strings.CutPrefix(snap.Name, name+"-")
+		if !ok {
+			continue
+		}
+		require.NoError(t, s.ViewSnapshot(snap.Name, func(tx *engine.Tx) error {
+			e, err := tx.Lookup(engine.RootID, value.String("count-"+name))
+			require.NoError(t, err)
+			require.Equal(t, n, fmt.Sprint(e.Scalar.AsInt()), "snapshot %s", snap.Name)
+			_, err = readAll(tx, engine.RootID)
+			return err
+		}))
+	}
 }
 
 // TestKillAtEachPoint lets a process die at each of the crash points while
@@ -128,6 +166,15 @@ func TestKillAtEachPoint(t *testing.T) {
 		}
 	}
 	s.Internals().CleanDead()
+	requireNoLeak(t, s)
+	for i := range n {
+		requireSnapshotsOf(t, s, fmt.Sprintf("k%d", i+1))
+	}
+	names := snapshotNames(t, s)
+	require.NotEmpty(t, names)
+	for _, name := range names {
+		require.NoError(t, s.DropSnapshot(name))
+	}
 	requireNoLeak(t, s)
 	require.Equal(t, total, count(t, s, "count-self"))
 	require.NoError(t, s.Close())

@@ -81,6 +81,14 @@
 // pages are the kernel's. If it was the only one, its last interval is made
 // durable by whoever opens the store next.
 //
+// # Snapshots
+//
+// [Store.Snapshot] keeps the newest version under a name until
+// [Store.DropSnapshot]; [Store.ViewSnapshot] reads it. A snapshot survives
+// restarts and power cuts, and takes no more space than what has been replaced
+// since. [Store.OpenVersion] and [Store.OpenSnapshot] keep a version for as long
+// as the program wants to read it.
+//
 // # Caveats
 //
 // An Update's function may run several times. It must do nothing that it cannot
@@ -97,7 +105,8 @@
 // all the same and publishes nothing.
 //
 // Keep Views short. While one lasts, no memory that was in use when it began is
-// used again, so the file grows under writers. A ValuePin holds only its value.
+// used again, so the file grows under writers. A ValuePin holds only its value,
+// a Version only what that version uses.
 //
 // Dead processes are noticed by the others within a second or so, which then
 // drop their pins and leases; what a killed process had allocated and not

@@ -46,6 +46,8 @@ var (
 	ErrBusy = errors.New("store is busy")
 	// ErrNoXattr: the entry has no extended attribute of that name.
 	ErrNoXattr = errors.New("no such attribute")
+	// ErrSetting: a setting cannot have that value; see SettingError.
+	ErrSetting = errors.New("bad setting")
 	// ErrNotStore: the file is not a pongofs store.
 	ErrNotStore = layout.ErrNotStore
 	// ErrVersion: the store has a format that this program does not know.

@@ -227,7 +227,7 @@ func TestForgedStores(t *testing.T) {
 		rewrite(t, path, func(b []byte) {
 			h, err := layout.DecodeHeader(b)
 			require.NoError(t, err)
-			h.ReadOnly = 1
+			h.ReadOnly = 1 << 63
 			clear(b[:512])
 			h.Encode(b)
 		})

@@ -120,9 +120,6 @@ func newStore(path string, header layout.Header, m *mapping.Mapping, o Options) 
 		path: path, header: header, store: m, readOnly: o.ReadOnly, syncEach: o.SyncEach,
 		commit: o.Commit, hook: o.Hook,
 	}
-	if s.commit == 0 {
-		s.commit = defaultCommit
-	}
 	if o.Collect != nil {
 		s.collect = func() error { return o.Collect(s) }
 	}
@@ -321,10 +318,12 @@ func (s *Store) close() error {
 	}
 	s.worker.Wait()
 	s.pins.closeAll()
+	s.kept.closeAll()
 	for s.inside() > 0 || s.ownPins() > 0 {
 		time.Sleep(100 * time.Microsecond)
 	}
 	s.pins.closeAll() // those that a View made meanwhile
+	s.kept.closeAll()
 	if s.readOnly {
 		return s.unmap()
 	}

@@ -23,8 +23,10 @@ type ValuePin struct {
 	item container.Item
 	data []byte // the whole image when it was copied
 
-	mu    sync.RWMutex // held for reading during ReadAt; Close waits
-	named *epoch.Named // nil when copied or closed
+	mu sync.RWMutex // held for reading during ReadAt; Close waits
+	// What holds the blocks: one of these, none when copied or closed.
+	named   *epoch.Named
+	version *Version
 }
 
 // PinValue keeps the present version of e's image readable after the Tx that
@@ -41,6 +43,15 @@ func (tx *Tx) PinValue(e *Entry) (p *ValuePin, err error) {
 		if n, err := readImage(tx.space(), &e.item, p.data, 0); n < len(p.data) {
 			return nil, err
 		}
+		return p, nil
+	}
+	if tx.version != nil {
+		// A named pin must not be made from another one (see epoch.PinRoot): the
+		// version that holds the blocks stays as long as the value is used.
+		if p.version, err = tx.version.use(); err != nil {
+			return nil, err
+		}
+		tx.s.pins.add(p)
 		return p, nil
 	}
 	// Stored while the Tx still pins the root, so there is no moment at which
@@ -100,7 +111,7 @@ func (p *ValuePin) ReadAt(b []byte, off int64) (n int, err error) {
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.named == nil {
+	if p.named == nil && p.version == nil {
 		return 0, ErrClosed
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -120,10 +131,16 @@ func (p *ValuePin) Size() int64 { return int64(p.item.Size) }
 func (p *ValuePin) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.named != nil {
+	switch {
+	case p.named != nil:
 		p.named.Drop()
 		p.named = nil
-		p.s.pins.remove(p)
+	case p.version != nil:
+		p.version.unuse()
+		p.version = nil
+	default:
+		return nil
 	}
+	p.s.pins.remove(p)
 	return nil
 }

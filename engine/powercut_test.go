@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -34,6 +35,9 @@ type disk struct {
 	// acked is the value of the shared counter that the last Sync to return
 	// made durable.
 	acked int64
+	// snaps says of snapshots whether they must be there (true) or must not; of
+	// one that is being taken or dropped it says nothing.
+	snaps map[string]bool
 	// broken says which of the two syncs of a checkpoint does nothing: 0 none.
 	broken int
 	syncs  int
@@ -70,12 +74,12 @@ func (d *disk) ack(total int64) {
 
 // cut builds an image as a power cut at this moment may leave it, with the
 // number that must not be lost.
-func (d *disk) cut(r *rand.Rand) (image []byte, acked int64, err error) {
+func (d *disk) cut(r *rand.Rand) (image []byte, acked int64, snaps map[string]bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now, err := os.ReadFile(d.path)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	image = append([]byte(nil), d.base...)
 	if len(image) < len(now) && r.IntN(2) == 0 {
@@ -88,12 +92,76 @@ func (d *disk) cut(r *rand.Rand) (image []byte, acked int64, err error) {
 			copy(image[off:], now[off:off+sector])
 		}
 	}
-	return image, d.acked, nil
+	return image, d.acked, maps.Clone(d.snaps), nil
+}
+
+// expectSnapshot notes what is known of a snapshot; nothing when known is false.
+func (d *disk) expectSnapshot(name string, known, there bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.snaps == nil {
+		d.snaps = map[string]bool{}
+	}
+	delete(d.snaps, name)
+	if known {
+		d.snaps[name] = there
+	}
+}
+
+// checkCounts demands a state that existed, and returns its total.
+func checkCounts(tx *engine.Tx) (int64, error) {
+	total, sum := int64(0), int64(0)
+	err := tx.Scan(engine.RootID, value.Value{}, false, func(e engine.Entry) bool {
+		switch k := e.Key.AsString(); {
+		case k == "total":
+			total = e.Scalar.AsInt()
+		case strings.HasPrefix(k, "count-"):
+			sum += e.Scalar.AsInt()
+		}
+		return true
+	})
+	if err == nil && total != sum {
+		err = fmt.Errorf("a state that never existed: counters sum to %d, total is %d", sum, total)
+	}
+	return total, err
+}
+
+// checkSnapshots demands that every snapshot is whole and shows the total that
+// its name says, that those which were acknowledged are there, and that those
+// whose drop was acknowledged are not.
+func checkSnapshots(s *engine.Store, want map[string]bool) error {
+	all, err := s.Snapshots()
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, snap := range all {
+		there[snap.Name] = true
+		err := s.ViewSnapshot(snap.Name, func(tx *engine.Tx) error {
+			total, err := checkCounts(tx)
+			if err == nil && fmt.Sprint("at-", total) != snap.Name {
+				err = fmt.Errorf("shows total %d", total)
+			}
+			if err == nil {
+				_, err = readAll(tx, engine.RootID)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("snapshot %s: %w", snap.Name, err)
+		}
+	}
+	for name, must := range want {
+		if there[name] != must {
+			return fmt.Errorf("snapshot %s: is there %v, must be %v", name, there[name], must)
+		}
+	}
+	return nil
 }
 
 // checkCut opens an image and demands a state that existed and is no older
 // than what was acknowledged.
-func checkCut(dir string, image []byte, acked int64) error {
+func checkCut(dir string, image []byte, acked int64, snaps map[string]bool) error {
 	path := filepath.Join(dir, "cut.pongo")
 	if err := os.WriteFile(path, image, 0o600); err != nil {
 		return err
@@ -109,26 +177,15 @@ func checkCut(dir string, image []byte, acked int64) error {
 		return err
 	}
 	err = s.View(func(tx *engine.Tx) error {
-		total, sum := int64(0), int64(0)
-		err := tx.Scan(engine.RootID, value.Value{}, false, func(e engine.Entry) bool {
-			switch k := e.Key.AsString(); {
-			case k == "total":
-				total = e.Scalar.AsInt()
-			case strings.HasPrefix(k, "count-"):
-				sum += e.Scalar.AsInt()
-			}
-			return true
-		})
-		switch {
-		case err != nil:
-			return err
-		case total != sum:
-			return fmt.Errorf("a state that never existed: counters sum to %d, total is %d", sum, total)
-		case total < acked:
-			return fmt.Errorf("lost: %d was acknowledged as durable, the store has %d", acked, total)
+		total, err := checkCounts(tx)
+		if err == nil && total < acked {
+			err = fmt.Errorf("lost: %d was acknowledged as durable, the store has %d", acked, total)
 		}
-		return nil
+		return err
 	})
+	if err == nil {
+		err = checkSnapshots(s, snaps)
+	}
 	if err != nil {
 		return err
 	}
@@ -137,6 +194,12 @@ func checkCut(dir string, image []byte, acked int64) error {
 		if err := step(s, "after", i); err != nil {
 			return err
 		}
+	}
+	if err := collect(s); err != nil {
+		return err
+	}
+	if err := checkSnapshots(s, snaps); err != nil {
+		return fmt.Errorf("after work went on: %w", err)
 	}
 	_, err = s.Internals().Verify()
 	return err
@@ -169,9 +232,9 @@ func powerCuts(t *testing.T, n, broken int, work func(s *engine.Store, d *disk, 
 			return
 		}
 		cuts++
-		image, acked, err := d.cut(r)
+		image, acked, snaps, err := d.cut(r)
 		if err == nil {
-			err = checkCut(dir, image, acked)
+			err = checkCut(dir, image, acked, snaps)
 		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("cut %d (seed %d) at %s: %w", cuts, seed, point, err))
@@ -248,6 +311,34 @@ var cutWorkloads = map[string]func(s *engine.Store, d *disk, i int) error{
 		}
 		wg.Wait()
 		return errors.Join(errs...)
+	},
+	"snapshots": func(s *engine.Store, d *disk, i int) error {
+		if err := step(s, "a", i); err != nil {
+			return err
+		}
+		var err error
+		switch i % 4 {
+		case 1:
+			name := fmt.Sprint("at-", i)
+			d.expectSnapshot(name, false, false)
+			if _, err = s.Snapshot(name); err == nil {
+				d.expectSnapshot(name, true, true)
+			}
+		case 3:
+			// The one before last, so that there are always one or two.
+			name := fmt.Sprint("at-", i-6)
+			if i < 7 {
+				break
+			}
+			d.expectSnapshot(name, false, false)
+			if err = s.DropSnapshot(name); err == nil {
+				d.expectSnapshot(name, true, false)
+			}
+		}
+		if err == nil && i%9 == 0 {
+			_, err = gc.New(s).Full(context.Background())
+		}
+		return err
 	},
 	"growth and collection": func(s *engine.Store, d *disk, i int) error {
 		err := s.Update(func(tx *engine.Tx) error {

@@ -16,16 +16,25 @@ func (s *Store) Stats() (Stats, error) {
 	defer s.epochs.Unpin(pin)
 	st := Stats{
 		UUID: uuid.UUID(s.header.UUID).String(), Path: s.path,
-		DurableSeq: s.hdr.Completed.Load(), ChunkSize: s.header.ChunkSize,
+		DurableSeq: s.hdr.Completed.Load(), ChunkSize: s.current().ChunkSize,
 		LimboBytes: s.epochs.LimboBytes(), Poisoned: s.hdr.Poison.Load() != 0,
 		Pins: s.epochs.CountPins() - 1, NamedPins: len(s.epochs.NamedPins(nil)),
 	}
 	err = safely(func() error {
-		root, _, err := s.readRoot()
+		root, ref, err := s.readRoot()
 		if err != nil {
 			return err
 		}
 		st.Seq, st.Entries, st.Containers = root.Seq, root.Entries, root.Containers
+		tx := &Tx{s: s}
+		if err := tx.reset(ref); err != nil {
+			return err
+		}
+		table, err := tx.open(SnapshotsID)
+		if err != nil {
+			return err
+		}
+		st.Snapshots = table.rec.Body.Count
 		if !s.readOnly { // else nobody has said what is allocated
 			u := s.heap.Estimate()
 			st.UsedBytes, st.Objects = u.UsedBytes, u.Objects

@@ -37,10 +37,12 @@ type Store struct {
 	ckpt   checkpointer
 	ids    idLease
 	pins   pinSet
+	kept   versionSet
 	txs    sync.Pool
 	stop   context.CancelFunc
 	worker sync.WaitGroup
 
+	known      atomic.Pointer[knownSettings]
 	newKeyFunc atomic.Pointer[func() value.Value] // see SetNewKey
 
 	cleaning sync.Mutex // held while slots of the dead are cleaned
@@ -211,6 +213,7 @@ type Stats struct {
 	Processes  int    // processes that have the store open
 	Pins       int    // short pins of all processes
 	NamedPins  int
+	Snapshots  uint64
 	FreeDisk   int64 // bytes free on the disk that holds the store
 	TotalDisk  int64
 	Poisoned   bool

@@ -24,6 +24,7 @@ import (
 // value.Value) means the container itself, as far as that makes sense.
 type Tx struct {
 	s       *Store
+	version *Version // what it looks at is kept by, nil for a short pin
 	rootRef layout.Ref
 	root    layout.Root
 	ids     container.IDTable
@@ -42,6 +43,8 @@ type Tx struct {
 	key        []byte // scratch for an encoded key
 	dEntries   int64
 	dConts     int64
+
+	snaps snapshotEdit
 }
 
 // openContainer is a container that the transaction has looked at.
@@ -66,6 +69,7 @@ func (tx *Tx) reset(ref layout.Ref) error {
 	tx.rootRef = ref
 	tx.ids = container.IDTable{Ref: tx.root.IDTable, Height: tx.root.IDHeight}
 	tx.broken, tx.callback, tx.forced = nil, false, false
+	tx.snaps = snapshotEdit{}
 	tx.dEntries, tx.dConts = 0, 0
 	tx.containers = tx.containers[:0]
 	tx.indexed = 0
@@ -174,6 +178,9 @@ func (tx *Tx) edits(id ID) (*openContainer, error) {
 	}
 	if tx.broken != nil {
 		return nil, tx.broken
+	}
+	if id == SnapshotsID {
+		return nil, fmt.Errorf("container %d holds the snapshots: %w", id, ErrKind)
 	}
 	return tx.open(id)
 }

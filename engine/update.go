@@ -26,7 +26,7 @@ func (s *Store) View(fn func(*Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 
 	tx := s.getTx()
-	tx.writable = false
+	tx.writable, tx.version = false, nil
 	defer s.putTx(tx)
 	if err := tx.load(layout.Ref(s.hdr.Root.Load())); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
-	if s.syncEach && seq > 0 {
+	if seq > 0 && (s.syncEach || s.current().Sync) {
 		return s.syncTo(context.Background(), seq)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	pin := s.epochs.Pin()
 	tx := s.getTx()
-	tx.writable = true
+	tx.writable, tx.version = true, nil
 	published := false
 	defer func() {
 		// Not a method value: pin may be another one by then.
@@ -109,6 +109,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			return 0, err
 		}
 		tx.ed.begin(s.heap, tx.root.Seq+1)
+		tx.learn()
 		err := fn(tx)
 		if err == nil {
 			err = tx.broken
@@ -144,7 +145,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			s.endTurn(losses)
 			s.wake()
 			s.at("publish.before-retire")
-			s.epochs.Retire(tx.ed.retired, tx.ed.birth)
+			tx.retire()
 			return tx.ed.birth, nil
 		}
 		tx.ed.abandon()
@@ -170,6 +171,13 @@ func (s *Store) makeRoom(attempt int) {
 func (tx *Tx) build() (root layout.Ref, changed bool, err error) {
 	defer tx.end(tx.begin(), &err)
 	ids := tx.ids
+	settings := tx.root.Settings
+	if meta := tx.opened(MetaID); meta != nil && meta.dirty && tx.rootRef != layout.Nil {
+		if err := tx.checkSettings(); err != nil {
+			return 0, false, err
+		}
+		settings = tx.ed.birth
+	}
 	for _, c := range tx.containers {
 		switch {
 		case c.removed && c.ref == layout.Nil:
@@ -203,6 +211,10 @@ func (tx *Tx) build() (root layout.Ref, changed bool, err error) {
 		Seq: tx.ed.birth, Time: tx.time(), IDTable: ids.Ref, IDHeight: ids.Height,
 		Entries:    tx.root.Entries + uint64(tx.dEntries),
 		Containers: tx.root.Containers + uint64(tx.dConts),
+		Snapshot:   tx.root.Snapshot, Taken: tx.root.Taken, Settings: settings,
+	}
+	if err := tx.listSnapshots(&next); err != nil {
+		return 0, false, err
 	}
 	next.Encode(obj)
 	tx.ed.Free(tx.rootRef)

@@ -15,6 +15,14 @@ var (
 	_ Pin                = (*engine.ValuePin)(nil)
 	_ Store              = engineStore{}
 
+	_ Version = engineVersion{}
+
+	_ virtualDir  = snapshotsDir{}
+	_ virtualDir  = metaDir{}
+	_ virtualFile = metaFile{}
+	_ openFile    = (*metaWriter)(nil)
+	_ virtualFile = frozenSide{}
+	_ openFile    = (*frozenFile)(nil)
 	_ virtualDir  = controlDir{}
 	_ virtualFile = controlFile{}
 	_ openFile    = fixedFile(nil)

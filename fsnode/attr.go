@@ -81,6 +81,9 @@ func (fs *fileSystem) fillEntry(out *fuse.EntryOut, n *node, e *engine.Entry) {
 
 // attrTimeout returns how long the kernel may believe the attributes of n.
 func (fs *fileSystem) attrTimeout(n *node) time.Duration {
+	if n.frozen != nil {
+		return frozenTimeout
+	}
 	if n.staged.Load() > 0 {
 		return 0
 	}

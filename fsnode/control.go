@@ -15,7 +15,22 @@ import (
 type controlDir struct {
 	fs    *fileSystem
 	files []controlFile
+	dirs  []controlSub
 }
+
+// controlSub is a directory in .pongo.
+type controlSub struct {
+	name string
+	id   uint64
+	dir  virtualDir
+}
+
+// The inode numbers of the directories in .pongo; its files have the ones
+// behind controlIDs, those of .pongo/meta the ones behind metaID.
+const (
+	snapshotsID = controlIDs + 1<<10
+	metaID      = controlIDs + 2<<10
+)
 
 // controlFile is a read-only file in .pongo whose text is made when it is
 // opened.
@@ -25,15 +40,23 @@ type controlFile struct {
 }
 
 func newControlDir(fs *fileSystem) controlDir {
-	return controlDir{fs, []controlFile{
-		{"errors", fs.refused.text},
-		{"stats", fs.statsText},
-	}}
+	return controlDir{
+		fs: fs,
+		files: []controlFile{
+			{"errors", fs.refused.text},
+			{"stats", fs.statsText},
+			{"pins", fs.pinsText},
+		},
+		dirs: []controlSub{
+			{"meta", metaID, metaDir{fs}},
+			{"snapshots", snapshotsID, snapshotsDir{fs}},
+		},
+	}
 }
 
 func (controlDir) attr(a *fuse.Attr) error {
 	a.Mode = syscall.S_IFDIR | 0o555
-	a.Nlink = 2
+	a.Nlink = 2 + 2
 	a.Uid, a.Gid = uint32(os.Getuid()), uint32(os.Getgid())
 	virtualTimes(a)
 	return nil
@@ -47,13 +70,21 @@ func (c controlDir) child(name string) (virtual, uint64) {
 			return f, controlIDs + 1 + uint64(i)
 		}
 	}
+	for _, d := range c.dirs {
+		if d.name == name {
+			return d.dir, d.id
+		}
+	}
 	return nil, 0
 }
 
 func (c controlDir) list() []string {
-	names := make([]string, len(c.files))
-	for i, f := range c.files {
-		names[i] = f.name
+	var names []string
+	for _, f := range c.files {
+		names = append(names, f.name)
+	}
+	for _, d := range c.dirs {
+		names = append(names, d.name)
 	}
 	return names
 }
@@ -105,14 +136,46 @@ func (fs *fileSystem) statsText() (string, error) {
 		{"processes", st.Processes},
 		{"pins", st.Pins},
 		{"named_pins", st.NamedPins},
+		{"snapshots", st.Snapshots},
 		{"disk_free_bytes", st.FreeDisk},
 		{"disk_total_bytes", st.TotalDisk},
 		{"mount_nodes", fs.nodes.len()},
 		{"mount_open_files", fs.files.len()},
 		{"mount_open_directories", fs.dirs.len()},
 		{"mount_refused_writes", fs.refused.total()},
+		{"mount_now_versions", fs.frozens.len()},
 	} {
 		fmt.Fprintf(&b, "%s %v\n", l.name, l.value)
+	}
+	return b.String(), nil
+}
+
+// pinsText is .pongo/pins: who holds which version of the store, the oldest
+// first: kind, process, sequence, since when, and what.
+func (fs *fileSystem) pinsText() (string, error) {
+	all, err := fs.store.Holders()
+	if err != nil {
+		return "", err
+	}
+	uses := fs.frozens.uses()
+	var b strings.Builder
+	for _, h := range all {
+		pid, since, what := "-", "-", "-"
+		if h.PID != 0 {
+			pid = fmt.Sprint(h.PID)
+		}
+		if !h.Time.IsZero() {
+			since = stamp(h.Time)
+		}
+		switch {
+		case h.Name != "":
+			what = quotePath(h.Name)
+		case h.ID != 0:
+			what = fmt.Sprint("inode=", uint64(h.ID))
+		case h.Kind == "version" && h.PID == os.Getpid() && len(uses[h.Seq]) > 0:
+			what, uses[h.Seq] = uses[h.Seq][0], uses[h.Seq][1:]
+		}
+		fmt.Fprintf(&b, "%s %s %d %s %s\n", h.Kind, pid, h.Seq, since, what)
 	}
 	return b.String(), nil
 }

@@ -64,6 +64,9 @@ func (fs *fileSystem) checkNewName(dir *node, name string) error {
 	if len(name) > encoding.MaxNameBytes {
 		return syscall.ENAMETOOLONG
 	}
+	if dir.frozen != nil {
+		return syscall.EROFS
+	}
 	if v, _ := fs.virtualChild(dir, name); v != nil {
 		return syscall.EEXIST
 	}
@@ -97,6 +100,9 @@ func (fs *fileSystem) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, 
 	dir := fs.nodes.get(in.NodeId)
 	if dir == nil {
 		return fuse.Status(errStale)
+	}
+	if dir.frozen != nil {
+		return fuse.EROFS
 	}
 	if side := fs.createVirtual(dir, name, in, out); side != nil {
 		return fs.status("create", dir, *side)
@@ -148,6 +154,9 @@ func (fs *fileSystem) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, ou
 	if dir == nil {
 		return fuse.Status(errStale)
 	}
+	if dir.frozen != nil {
+		return fuse.EROFS
+	}
 	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		return fuse.EPERM
 	}
@@ -165,6 +174,9 @@ func (fs *fileSystem) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, ou
 	dir := fs.nodes.get(in.NodeId)
 	if dir == nil {
 		return fuse.Status(errStale)
+	}
+	if d, ok := dir.virtual.(snapshotsDir); ok {
+		return fs.status("mkdir", dir, d.mkdir(name, out))
 	}
 	n, e, err := fs.create(dir, name, creation{put: func(tx Tx, d *engine.Entry, key value.Value) (engine.Entry, error) {
 		return tx.Make(d.ID, key, value.KindDict, newAttr(d, &in.InHeader, in.Mode, true))
@@ -202,6 +214,9 @@ func (fs *fileSystem) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out 
 	dir, n := fs.nodes.get(in.NodeId), fs.nodes.get(in.Oldnodeid)
 	if dir == nil || n == nil {
 		return fuse.Status(errStale)
+	}
+	if n.frozen != nil {
+		return fuse.EROFS
 	}
 	if n.virtual != nil || n.dir {
 		return fuse.EPERM

@@ -33,6 +33,8 @@ type dirHandle struct {
 	side bool     // a listed entry has something to say in the sidecar
 	wait bool     // the sidecar has lines that wait for their files
 	kind value.Kind
+
+	names []string // of snapshots, when n is their directory
 }
 
 // key returns the key of name i.
@@ -86,6 +88,12 @@ func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 	if !n.dir {
 		return fuse.ENOTDIR
 	}
+	if n.frozen != nil {
+		if err := n.frozen.open(); err != nil {
+			return fs.status("opendir", n, err)
+		}
+		out.OpenFlags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
+	}
 	fs.nodes.opened(n)
 	out.Fh = fs.dirs.add(&dirHandle{n: n})
 	return fuse.OK
@@ -94,6 +102,9 @@ func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 // ReleaseDir closes a directory.
 func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
 	if d := fs.dirs.remove(in.Fh); d != nil {
+		if d.n.frozen != nil {
+			d.n.frozen.close()
+		}
 		fs.nodes.closed(d.n)
 	}
 }
@@ -117,6 +128,12 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 			if err := fs.lookupVirtual(l.virtual, l.id, o); err != nil {
 				*o = fuse.EntryOut{}
 			}
+		case l.frozen != nil:
+			if err := l.frozen.fill(o, l.entry); err != nil {
+				*o = fuse.EntryOut{}
+			} else if l.entry.ID == engine.RootID {
+				o.SetEntryTimeout(fs.opts.EntryTimeout)
+			}
 		default:
 			n := fs.nodes.remember(l.entry, l.seq)
 			fs.fillEntry(o, n, l.entry)
@@ -136,6 +153,7 @@ type listed struct {
 	entry   *engine.Entry // if it is to be looked up
 	seq     uint64
 	virtual virtual
+	frozen  *frozen // the version that the entry is in, nil for the newest
 }
 
 // list hands the names behind a position to add until that returns false.
@@ -159,6 +177,9 @@ func (fs *fileSystem) list(in *fuse.ReadIn, add func(fuse.DirEntry, *listed) boo
 			return fuse.OK
 		}
 		pos = posDotDot
+	}
+	if dir, ok := d.n.virtual.(snapshotsDir); ok {
+		return fs.status("readdir", d.n, fs.listSnapshots(d, dir, pos, plus, add))
 	}
 	if d.n.virtual != nil {
 		return fs.listVirtual(d.n, pos, add)
@@ -243,7 +264,10 @@ func (fs *fileSystem) page(d *dirHandle, prev, size int, plus bool) (page []list
 				}
 				d.side = !shows
 			}
-			l := listed{name: name, key: e.Key, id: uint64(e.ID), mode: fileMode(&e), seq: seq}
+			l := listed{name: name, key: e.Key, id: uint64(e.ID), mode: fileMode(&e), seq: seq, frozen: d.n.frozen}
+			if l.frozen != nil {
+				l.id = l.frozen.ino(e.ID)
+			}
 			if plus {
 				l.entry = &e
 			}
@@ -267,9 +291,15 @@ func (fs *fileSystem) parentID(n *node) uint64 {
 	if n.virtual != nil {
 		return n.virtual.parent()
 	}
+	if n.frozen != nil && n.eid == engine.RootID {
+		return snapshotsID
+	}
 	id := n.id
 	err := fs.view(n, func(_ Tx, e *engine.Entry) error {
-		if e.Parent != 0 {
+		switch {
+		case n.frozen != nil:
+			id = n.frozen.ino(e.Parent)
+		case e.Parent != 0:
 			id = uint64(e.Parent)
 		}
 		return nil

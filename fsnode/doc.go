@@ -51,16 +51,27 @@
 // (dir.go), nothing else: each request reads the newest version behind the
 // last name.
 //
+// # Frozen versions
+//
+// Snapshots and `now` are versions beside the newest one (frozen.go). Their
+// nodes have numbers of their own, with the version in the high bits, and never
+// change: requests that would change them end with EROFS before they look at the
+// store, reading ones go through fs.view as all others do. A version is held in
+// the store while files of it are open, a now for as long as its process lives
+// (snapshots.go).
+//
 // # Virtual files
 //
-// What is not in the store implements virtual: .pongo (control.go) and the
-// sidecars .pongo-types (sidecar.go, sideline.go).
+// What is not in the store implements virtual: .pongo (control.go, meta.go,
+// snapshots.go) and the sidecars .pongo-types (sidecar.go, sideline.go).
 //
 // # Lock order
 //
 // Each lock may be taken while those above it are held:
 //
 //	fileHandle.mu, dirHandle.mu, sideFile.mu   one at a time
+//	  frozens.mu
+//	    frozen.mu
 //	  node.loc                                 of several nodes by rising id
 //	    a View or Update of the store
 //	      nodeTable.mu

@@ -27,6 +27,7 @@ var errnos = []struct {
 	{engine.ErrKeyTooLong, syscall.ENAMETOOLONG},
 	{engine.ErrKey, syscall.EINVAL},
 	{engine.ErrKind, syscall.EINVAL},
+	{engine.ErrSetting, syscall.EINVAL},
 	{engine.ErrTooLarge, syscall.EFBIG},
 	{engine.ErrLoop, syscall.EINVAL},
 	{engine.ErrNoSpace, syscall.ENOSPC},
@@ -69,7 +70,7 @@ func (fs *fileSystem) status(op string, n *node, err error) fuse.Status {
 		return fuse.OK
 	}
 	no := errno(err)
-	if no == errStale && n != nil && n.virtual == nil && fs.isMissing(n) {
+	if no == errStale && n != nil && n.virtual == nil && n.frozen == nil && fs.isMissing(n) {
 		no = syscall.ENOENT
 	}
 	if no == syscall.EIO {

@@ -26,6 +26,7 @@ type fileSystem struct {
 	refused refusals
 	sides   sideStates
 	control controlDir
+	frozens frozens
 }
 
 func newFileSystem(store Store, opts Options) *fileSystem {
@@ -64,6 +65,12 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 	}
 	if len(name) > encoding.MaxNameBytes {
 		return fuse.Status(syscall.ENAMETOOLONG)
+	}
+	if dir.frozen != nil {
+		return fs.status("lookup", dir, fs.lookupFrozen(dir, name, out))
+	}
+	if d, ok := dir.virtual.(snapshotsDir); ok {
+		return fs.status("lookup", dir, d.lookup(in.Pid, name, out))
 	}
 	if v, id := fs.virtualChild(dir, name); v != nil {
 		if h, ok := v.(virtualHider); ok && h.isHiddenFrom(in.Pid) {

@@ -136,7 +136,14 @@ func Mount(dir string, store Store, o Options) (*Server, error) {
 	s := &Server{fuse: server, fs: fs, dir: dir, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			fs.reapFrozens(stop)
+		}()
 		server.Serve()
+		close(stop)
+		<-stopped
 	}()
 	if err := server.WaitMount(); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", dir, err), s.Unmount())

@@ -22,6 +22,7 @@ const errStale = syscall.ESTALE
 type node struct {
 	id      uint64  // node id and inode number
 	virtual virtual // what the node shows, nil for entries of the store
+	frozen  *frozen // the version that it is in, nil for the newest; it never changes
 	dir     bool    // a container; its entry is found by id alone
 	link    bool    // a symbolic link; the kernel takes no other type for it
 
@@ -124,6 +125,9 @@ func (fs *fileSystem) view(n *node, fn func(Tx, *engine.Entry) error) error {
 // update calls fn, perhaps several times, with the entry of n and publishes
 // what it did. errUnchanged from fn publishes nothing and is no error.
 func (fs *fileSystem) update(n *node, fn func(Tx, *engine.Entry) error) error {
+	if n.frozen != nil {
+		return syscall.EROFS
+	}
 	err := fs.transact(n, fs.store.Update, fn)
 	if errors.Is(err, errUnchanged) {
 		return nil
@@ -137,6 +141,15 @@ func (fs *fileSystem) update(n *node, fn func(Tx, *engine.Entry) error) error {
 // Finding it and using it are one transaction: other mounts may replace the
 // file faster than this one could look and come back.
 func (fs *fileSystem) transact(n *node, run func(func(Tx) error) error, fn func(Tx, *engine.Entry) error) error {
+	if n.frozen != nil {
+		return n.frozen.view(func(tx Tx) error {
+			e, err := n.entry(tx)
+			if err != nil {
+				return err
+			}
+			return fn(tx, &e)
+		})
+	}
 	err := func() error {
 		n.loc.RLock()
 		defer n.loc.RUnlock()

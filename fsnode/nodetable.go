@@ -75,6 +75,24 @@ func (t *nodeTable) rememberVirtual(id uint64, v virtual) *node {
 	if n == nil {
 		_, dir := v.(virtualDir)
 		n = &node{id: id, virtual: v, dir: dir}
+		if s, ok := v.(frozenSide); ok {
+			n.frozen = s.dir.frozen
+		}
+		t.byID[id] = n
+	}
+	n.lookups++
+	return n
+}
+
+// rememberFrozen returns the node of an entry of a frozen version and counts a
+// lookup.
+func (t *nodeTable) rememberFrozen(f *frozen, e *engine.Entry) *node {
+	id := f.ino(e.ID)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byID[id]
+	if n == nil {
+		n = &node{id: id, eid: e.ID, frozen: f, dir: e.IsContainer(), link: e.Link, parent: e.Parent, key: e.Key}
 		t.byID[id] = n
 	}
 	n.lookups++

@@ -23,6 +23,9 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	if n.virtual != nil {
 		return fs.status("open", n, fs.openVirtual(n, in.Flags, out))
 	}
+	if n.frozen != nil {
+		return fs.status("open", n, fs.openFrozen(n, in.Flags, out))
+	}
 	fs.settle(n, in.Pid)
 	h := newFileHandle(n, in.Flags, in.Pid)
 	err := fs.view(n, func(tx Tx, e *engine.Entry) error {
@@ -161,7 +164,11 @@ func (fs *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 		return fuse.EBADF
 	}
 	if h.file != nil {
-		return fs.status("flush", h.n, h.file.flush())
+		err := h.file.flush()
+		if err != nil {
+			fs.noteRefusal(h.n, in.Pid, err)
+		}
+		return fs.status("flush", h.n, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -27,6 +27,10 @@ func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse
 		return nil, fuse.EBADF
 	}
 	off := int64(in.Offset)
+	if f, ok := h.file.(*frozenFile); ok {
+		n, err := f.readAt(buf, off)
+		return fuse.ReadResultData(buf[:n]), fs.status("read", h.n, err)
+	}
 	if h.file != nil {
 		return fuse.ReadResultData(h.file.read(off, len(buf))), fuse.OK
 	}

@@ -87,13 +87,20 @@ func (r *refusals) text() (string, error) {
 	defer r.mu.Unlock()
 	var b strings.Builder
 	for _, l := range r.last {
-		path := l.path
-		if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-			path = strconv.Quote(path)
-		}
-		fmt.Fprintf(&b, "%s %d %s %s\n", l.at.UTC().Format(time.RFC3339Nano), l.pid, path, l.reason)
+		fmt.Fprintf(&b, "%s %d %s %s\n", stamp(l.at), l.pid, quotePath(l.path), l.reason)
 	}
 	return b.String(), nil
+}
+
+// stamp writes a time in a file of .pongo.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// quotePath quotes a path that would not be one word of a line.
+func quotePath(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
 }
 
 // noteRefusal notes how a write to n ended: it remembers err if that says that
@@ -109,7 +116,8 @@ func (fs *fileSystem) noteRefusal(n *node, pid uint32, err error) {
 	var text *encoding.TextError
 	var misfit *misfitError
 	var side *encoding.SidecarError
-	if !errors.As(err, &text) && !errors.As(err, &misfit) && !errors.As(err, &side) {
+	var setting *engine.SettingError
+	if !errors.As(err, &text) && !errors.As(err, &misfit) && !errors.As(err, &side) && !errors.As(err, &setting) {
 		return
 	}
 	fs.refused.add(refusal{
@@ -122,6 +130,9 @@ func (fs *fileSystem) noteRefusal(n *node, pid uint32, err error) {
 // for messages.
 func (fs *fileSystem) path(n *node) string {
 	const maxDepth = 4096
+	if f, ok := n.virtual.(metaFile); ok {
+		return f.path()
+	}
 	var parts []string
 	for depth := 0; n != nil && n.id != uint64(engine.RootID) && depth < maxDepth; depth++ {
 		n.loc.RLock()

@@ -32,6 +32,12 @@ func (fs *fileSystem) remove(op string, in *fuse.InHeader, name string, isDir bo
 	if len(name) > encoding.MaxNameBytes {
 		return fuse.Status(syscall.ENAMETOOLONG)
 	}
+	if dir.frozen != nil {
+		return fuse.EROFS
+	}
+	if d, ok := dir.virtual.(snapshotsDir); ok && isDir {
+		return fs.status(op, dir, d.rmdir(name))
+	}
 	if v, _ := fs.virtualChild(dir, name); v != nil {
 		return fs.status(op, dir, fs.removeVirtual(dir, v, isDir))
 	}

@@ -40,6 +40,9 @@ func (fs *fileSystem) rename(odir *node, oldName string, ndir *node, newName str
 	if len(oldName) > encoding.MaxNameBytes || len(newName) > encoding.MaxNameBytes {
 		return syscall.ENAMETOOLONG
 	}
+	if odir.frozen != nil || ndir.frozen != nil {
+		return syscall.EROFS
+	}
 	if v, _ := fs.virtualChild(odir, oldName); v != nil || odir.virtual != nil || ndir.virtual != nil {
 		return syscall.EPERM
 	}

@@ -19,6 +19,9 @@ func (fs *fileSystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.A
 	if n == nil {
 		return fuse.Status(errStale)
 	}
+	if n.frozen != nil {
+		return fuse.EROFS
+	}
 	if n.virtual != nil {
 		err := fs.setVirtualAttr(n, in)
 		if err == nil {

@@ -68,16 +68,21 @@ func (s sidecar) attr(a *fuse.Attr) error {
 	if size < 0 && len(c.text) == 0 {
 		return engine.ErrNotFound
 	}
-	a.Mode = syscall.S_IFREG | c.info.mode
-	a.Uid, a.Gid = c.info.uid, c.info.gid
-	a.Nlink = 1
-	a.Blksize = blockSize
+	c.fill(a)
 	setSize(a, max(size, int64(len(c.text))))
 	if size >= 0 {
 		setSize(a, size)
 	}
-	setTimes(a, c.mtime, c.mtime)
 	return nil
+}
+
+// fill sets the attributes of a sidecar except for its size.
+func (c *sideContent) fill(a *fuse.Attr) {
+	a.Mode = syscall.S_IFREG | c.info.mode
+	a.Uid, a.Gid = c.info.uid, c.info.gid
+	a.Nlink = 1
+	a.Blksize = blockSize
+	setTimes(a, c.mtime, c.mtime)
 }
 
 // open opens the sidecar with the content that it has now.
@@ -258,15 +263,17 @@ func (s sidecar) replace(tx Tx, src *engine.Entry) error {
 
 // listSidecar ends a listing with the sidecar, if there is one.
 func (fs *fileSystem) listSidecar(d *dirHandle, add func(fuse.DirEntry, *listed) bool) fuse.Status {
-	if !d.side && d.kind == usualKind(d.n.eid) && !d.wait || fs.sides.isHidden(d.n.eid) {
+	if !d.side && d.kind == usualKind(d.n.eid) && !d.wait || d.n.frozen == nil && fs.sides.isHidden(d.n.eid) {
 		return fuse.OK
 	}
-	v := sidecar{fs, d.n}
+	v, id := virtual(sidecar{fs, d.n}), sidecarIDs|d.n.id
+	if d.n.frozen != nil {
+		v, id = fs.frozenSide(d.n)
+	}
 	var a fuse.Attr
 	if err := v.attr(&a); err != nil {
 		return fuse.OK
 	}
-	id := sidecarIDs | d.n.id
 	add(fuse.DirEntry{Name: encoding.SidecarName, Ino: id, Mode: a.Mode, Off: posLast}, &listed{virtual: v, id: id})
 	return fuse.OK
 }

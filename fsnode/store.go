@@ -25,6 +25,31 @@ type Store interface {
 	Changed() uint64
 	// Stats returns the figures of the store.
 	Stats() (engine.Stats, error)
+	// Holders returns who holds which version.
+	Holders() ([]engine.Holder, error)
+
+	// Snapshots returns all snapshots by name, FindSnapshot one of them.
+	Snapshots() ([]engine.Snapshot, error)
+	FindSnapshot(name string) (engine.Snapshot, error)
+	// Snapshot and DropSnapshot return when they are durable.
+	Snapshot(name string) (engine.Snapshot, error)
+	DropSnapshot(name string) error
+	// ViewSnapshot calls fn with the version of a snapshot.
+	ViewSnapshot(name string, fn func(Tx) error) error
+	// KeepSnapshot and KeepNewest keep a version until it is closed.
+	KeepSnapshot(name string) (Version, error)
+	KeepNewest() (Version, error)
+
+	// Setting returns the text of a setting, SetSetting changes it durably.
+	Setting(name string) (string, error)
+	SetSetting(name, text string) error
+}
+
+// Version is one version of the store that stays readable until Close.
+type Version interface {
+	io.Closer
+	Seq() uint64
+	View(fn func(Tx) error) error
 }
 
 // Pin is one version of a file image that stays readable until Close.
@@ -91,4 +116,35 @@ func (s engineStore) Pin(tx Tx, e *engine.Entry) (Pin, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+func (s engineStore) ViewSnapshot(name string, fn func(Tx) error) error {
+	return s.Store.ViewSnapshot(name, func(tx *engine.Tx) error { return fn(tx) })
+}
+
+func (s engineStore) KeepSnapshot(name string) (Version, error) {
+	return keep(s.OpenSnapshot(name))
+}
+
+func (s engineStore) KeepNewest() (Version, error) { return keep(s.OpenVersion()) }
+
+func (s engineStore) Setting(name string) (text string, err error) {
+	err = s.Store.View(func(tx *engine.Tx) error {
+		text, err = tx.Setting(name)
+		return err
+	})
+	return text, err
+}
+
+func keep(v *engine.Version, err error) (Version, error) {
+	if err != nil {
+		return nil, err
+	}
+	return engineVersion{v}, nil
+}
+
+type engineVersion struct{ *engine.Version }
+
+func (v engineVersion) View(fn func(Tx) error) error {
+	return v.Version.View(func(tx *engine.Tx) error { return fn(tx) })
 }

@@ -101,7 +101,9 @@ func (fs *fileSystem) lookupVirtual(v virtual, id uint64, out *fuse.EntryOut) er
 	out.NodeId = id
 	fs.nodes.rememberVirtual(id, v)
 	if _, ok := v.(virtualDir); ok {
+		// With every path below it the kernel looks at mode and owner, which stay.
 		out.SetEntryTimeout(fs.opts.EntryTimeout)
+		out.SetAttrTimeout(fs.opts.AttrTimeout)
 	}
 	return nil
 }
@@ -110,6 +112,9 @@ func (fs *fileSystem) lookupVirtual(v virtual, id uint64, out *fuse.EntryOut) er
 func (fs *fileSystem) virtualAttr(n *node, out *fuse.AttrOut) error {
 	err := n.virtual.attr(&out.Attr)
 	out.Attr.Ino = n.id
+	if n.dir {
+		out.SetTimeout(fs.opts.AttrTimeout)
+	}
 	return err
 }
 

@@ -22,7 +22,9 @@ func (fs *fileSystem) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byt
 	}
 	off := int64(in.Offset)
 	if h.file != nil {
-		if err := h.file.write(off, data); err != nil {
+		err := h.file.write(off, data)
+		fs.noteRefusal(h.n, in.Pid, err)
+		if err != nil {
 			return 0, fs.status("write", h.n, err)
 		}
 		return uint32(len(data)), fuse.OK

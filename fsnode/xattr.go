@@ -56,6 +56,9 @@ func (fs *fileSystem) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string
 		return 0, fuse.Status(errStale)
 	}
 	if n.virtual != nil {
+		if reason := fs.refused.of(n.id); name == xattrError && reason != "" {
+			return fitXattr([]byte(reason), dest)
+		}
 		return 0, fuse.ENODATA
 	}
 	val, err := fs.xattr(n, name)
@@ -205,6 +208,9 @@ func (fs *fileSystem) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name stri
 	if n == nil {
 		return fuse.Status(errStale)
 	}
+	if n.frozen != nil {
+		return fuse.EROFS
+	}
 	if n.virtual != nil {
 		return fuse.EPERM
 	}
@@ -235,6 +241,9 @@ func (fs *fileSystem) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name str
 	}
 	if n == nil {
 		return fuse.Status(errStale)
+	}
+	if n.frozen != nil {
+		return fuse.EROFS
 	}
 	if n.virtual != nil {
 		return fuse.ENODATA

@@ -88,6 +88,8 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 		hdr.GCLease.CompareAndSwap(c.in.Token(), 0)
 	}()
 
+	// Snapshots are counted after they are dropped, so these are not in M.
+	dropped := hdr.Dropped.Load()
 	if _, err := c.in.PublishEmpty(); err != nil {
 		return st, fmt.Errorf("collect: %w", err)
 	}
@@ -132,6 +134,7 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 	st.Sweep = time.Since(start)
 	st.Freed, st.FreedBytes = swept.Objects, swept.Bytes
 	hdr.Lost.Add(-lost)
+	hdr.DroppedDone.Store(dropped)
 	hdr.GCCount.Add(1)
 	hdr.GCFreed.Store(uint64(swept.Bytes))
 	hdr.GCNanos.Store(uint64(st.Wait + st.Mark + st.Sweep))

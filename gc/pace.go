@@ -49,8 +49,9 @@ func (p *Pace) fill() {
 
 // Run collects in the background until ctx ends or the store is closed. What a
 // quick pass frees the engine frees by itself; Run starts a full pass when a
-// process has died, since what it had allocated is lost until then, and when
-// the file has grown much.
+// process has died, since what it had allocated is lost until then, when a
+// snapshot was dropped, since nothing else finds what it held, and when the file
+// has grown much.
 func (c *Collector) Run(ctx context.Context, p Pace) {
 	p.fill()
 	hdr := c.in.Header()
@@ -73,9 +74,10 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 			return
 		}
 		died, now, lost := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Lost.Load()
+		dropped := hdr.Dropped.Load() != hdr.DroppedDone.Load()
 		leave()
 		grown := (int64(now) - int64(slabs)) * engine.SlabBytes
-		if died == deaths && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
+		if died == deaths && !dropped && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
 			continue
 		}
 		st, err := c.fullWithin(ctx, p.Patience)

@@ -27,6 +27,8 @@ type comparer struct {
 	w         io.Writer
 	a, b      *engine.Tx
 	different bool
+	// differ knows what two versions of one store share; nil for two stores.
+	differ *engine.Differ
 }
 
 // entries compares two entries and everything below them.
@@ -61,6 +63,9 @@ func (c *comparer) entries(path string, a, b *engine.Entry) error {
 
 // members compares the members of two containers of one kind.
 func (c *comparer) members(path string, a, b *engine.Entry) error {
+	if c.differ != nil && a.ID == b.ID {
+		return c.sharedMembers(path, a)
+	}
 	left := &cursor{tx: c.a, dir: a.ID, full: c.o.all}
 	right := &cursor{tx: c.b, dir: b.ID, full: c.o.all}
 	for {
@@ -99,6 +104,22 @@ func (c *comparer) members(path string, a, b *engine.Entry) error {
 			return err
 		}
 	}
+}
+
+// sharedMembers is members of one container in two versions of its store.
+func (c *comparer) sharedMembers(path string, dir *engine.Entry) error {
+	if !c.differ.Touched(dir.ID) {
+		return nil
+	}
+	return c.differ.Members(dir.ID, func(x, y *engine.Entry) error {
+		switch {
+		case y == nil:
+			return c.lone("removed", "-", joinName(path, dir.Kind, x.Key), c.a, x)
+		case x == nil:
+			return c.lone("added", "+", joinName(path, dir.Kind, y.Key), c.b, y)
+		}
+		return c.entries(joinName(path, dir.Kind, x.Key), x, y)
+	})
 }
 
 // sameScalar compares type and value. Large images are compared piece by piece.

@@ -48,6 +48,7 @@ type infoJSON struct {
 	Processes  int         `json:"processes"`
 	Pins       int         `json:"pins"`
 	NamedPins  int         `json:"named_pins"`
+	Snapshots  uint64      `json:"snapshots"`
 	Mounts     []mountJSON `json:"mounts"`
 
 	LiveBytes     int64               `json:"live_bytes"`
@@ -97,7 +98,7 @@ func runInfo(o infoOptions, out io.Writer, store string) error {
 		info := infoJSON{
 			stats.UUID, store, stats.Entries, stats.Seq, stats.DurableSeq,
 			stats.FileBytes, usage.Live.Bytes + usage.Garbage, stats.LimboBytes, stats.ChunkSize, stats.FreeDisk,
-			stats.Processes, stats.Pins, stats.NamedPins,
+			stats.Processes, stats.Pins, stats.NamedPins, stats.Snapshots,
 			[]mountJSON{},
 			usage.Live.Bytes, usage.Live.Rounding, usage.Garbage, usage.Free, usage.Reserved,
 			map[string]kindJSON{},
@@ -125,6 +126,7 @@ func printInfo(out io.Writer, info *infoJSON) error {
 	fmt.Fprintf(w, "store\t%s\n", info.Path)
 	fmt.Fprintf(w, "uuid\t%s\n", info.UUID)
 	fmt.Fprintf(w, "entries\t%d\n", info.Entries)
+	fmt.Fprintf(w, "snapshots\t%d\n", info.Snapshots)
 	fmt.Fprintf(w, "version\t%d, durable %d\n", info.Seq, info.DurableSeq)
 	fmt.Fprintf(w, "file\t%s\n", bytes(info.FileBytes))
 	short := func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -59,6 +59,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage; diff: 0 equal, 1 different,
 		newAppendCommand(), newInsertCommand(), newRmCommand(), newMvCommand(), newCompactListCommand(),
 		newImportCommand(), newExportCommand(), newDiffCommand(),
 		newCheckCommand(), newBackupCommand(), newCompactCommand(),
+		newAddCommand(), newSnapshotCommand(), newMetaCommand(),
 		newGCCommand(), newSyncCommand(), newInfoCommand(), newVersionCommand(),
 	)
 	return root

@@ -65,9 +65,11 @@ func openStore(path string, o engine.Options) (*engine.Store, error) {
 	return s, nil
 }
 
-// view runs fn on one version of a store that is only read.
+// view runs fn on one version of a store that is only read: the newest, or that
+// of STORE@SNAPSHOT.
 func view(path string, fn func(*engine.Tx) error) error {
-	return withReadableStore(path, func(s *engine.Store) error { return s.View(fn) })
+	from := parseStore(path)
+	return withReadableStore(from.store, func(s *engine.Store) error { return viewSide(s, &from, fn) })
 }
 
 // update runs fn as one edit of a store. fn may run more than once.

@@ -54,29 +54,38 @@ func TestSplitPath(t *testing.T) {
 	}
 }
 
-func TestSplitStorePath(t *testing.T) {
+func TestParseSource(t *testing.T) {
 	dir := t.TempDir()
-	plain, colon := filepath.Join(dir, "s.pongo"), filepath.Join(dir, "s:2.pongo")
-	for _, name := range []string{plain, colon} {
+	plain, colon, at := filepath.Join(dir, "s.pongo"), filepath.Join(dir, "s:2.pongo"), filepath.Join(dir, "u@h.pongo")
+	for _, name := range []string{plain, colon, at} {
 		if err := os.WriteFile(name, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	tests := []struct {
-		arg, store, path string
+		arg                   string
+		store, snapshot, path string
 	}{
-		{plain, plain, ""},
-		{plain + ":a/b", plain, "a/b"},
-		{plain + ":a:b", plain, "a:b"},
-		{colon, colon, ""},
-		{colon + ":x", colon, "x"},
-		{"missing:x", "missing", "x"},
-		{"missing", "missing", ""},
+		{plain, plain, "", ""},
+		{plain + ":a/b", plain, "", "a/b"},
+		{plain + ":a:b", plain, "", "a:b"},
+		{plain + ":a@b", plain, "", "a@b"},
+		{colon, colon, "", ""},
+		{colon + ":x", colon, "", "x"},
+		{"missing:x", "missing", "", "x"},
+		{"missing", "missing", "", ""},
+		{"missing@x", "missing@x", "", ""},
+		// Which colon begins the path is for the store to say.
+		{plain + "@monday", plain, "monday", ""},
+		{plain + "@12:30:a/b", plain, "12:30:a/b", ""},
+		{at, at, "", ""},
+		{at + "@x", at, "x", ""},
+		{at + ":a@b", at, "", "a@b"},
 	}
 	for _, test := range tests {
-		store, path := splitStorePath(test.arg)
-		if store != test.store || path != test.path {
-			t.Errorf("splitStorePath(%s) = %s, %s", test.arg, store, path)
+		got := parseSource(test.arg)
+		if got.store != test.store || got.snapshot != test.snapshot || got.path != test.path {
+			t.Errorf("parseSource(%s) = %+v", test.arg, got)
 		}
 	}
 }

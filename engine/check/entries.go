@@ -107,6 +107,7 @@ func (e *entries) entry(it *container.Item, pos uint64, keyed bool) bool {
 			return false
 		}
 		e.subdirs++
+		e.orphan(it)
 		return true
 	}
 	if it.Kind == container.KindRootRef {
@@ -153,6 +154,7 @@ func (e *entries) snapshot(it *container.Item) bool {
 		e.fail(RuleSnapshot, layout.Corrupt("entry", it.Blob, "the snapshot cannot be read"))
 		return false
 	}
+	e.newest = max(e.newest, it.Num)
 	return true
 }
 
@@ -172,7 +174,7 @@ func (e *entries) orphan(it *container.Item) {
 			id = 0 // which is no container
 		}
 		e.pending = append(e.pending, pending{id, e.path()})
-	case e.key.Kind() == value.KindInt && uint64(e.key.AsInt()) == it.ID:
+	case e.key.Kind() == value.KindInt && uint64(e.key.AsInt()) == it.ID && !it.Kind.IsContainer():
 		if !e.o.InUse {
 			e.rep.Notef(RuleUnlinked, e.path(), "a file of %d bytes was unlinked while it was open and its mount was killed; the next mount removes it", it.Size)
 		}

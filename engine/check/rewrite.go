@@ -181,6 +181,7 @@ func (r *rewrite) finish(w *walk) error {
 	root := w.root
 	root.IDTable, root.IDHeight = r.ids.Ref, r.ids.Height
 	root.Entries, root.Containers = r.entries, r.containers
+	root.Snapshot = w.newest
 	root.Encode(obj)
 	r.roots[r.root] = ref
 	return nil

@@ -14,8 +14,8 @@ import (
 )
 
 // withSnapshots makes a store with two snapshots: the first one of version 3,
-// the second one of version 5, which lists the first. A large value and a list
-// are shared by all three versions.
+// the second one of version 5. A large value and a list are shared by all three
+// versions.
 func withSnapshots(f *forger) {
 	f.SetBirth(3)
 	large := item("large", 20, value.KindBytes)
@@ -27,7 +27,7 @@ func withSnapshots(f *forger) {
 	require.NoError(f.t, err)
 
 	var snapshots []container.Item
-	version := func(seq uint64, items ...container.Item) layout.Ref {
+	version := func(seq uint64, listed []container.Item, items ...container.Item) layout.Ref {
 		f.SetBirth(seq)
 		f.ids = container.IDTable{}
 		var err error
@@ -35,7 +35,7 @@ func withSnapshots(f *forger) {
 		require.NoError(f.t, err)
 		f.rootWith(append(items, large, item("list", 16, value.KindList))...)
 		f.put(f.dir(2, 0, value.KindDict))
-		f.put(f.dir(3, 0, value.KindDict, snapshots...))
+		f.put(f.dir(3, 0, value.KindDict, listed...))
 		f.put(f.dir(4, 0, value.KindDict))
 		ref, obj, err := f.Alloc(layout.KindRoot, layout.RootSize)
 		require.NoError(f.t, err)
@@ -46,16 +46,16 @@ func withSnapshots(f *forger) {
 		root.Encode(obj)
 		return ref
 	}
-	snapshot := func(name string, id uint64, root layout.Ref) {
+	snapshot := func(name string, id, seq uint64, root layout.Ref) {
 		it := item(name, id, container.KindRootRef)
-		it.Blob, it.Size, it.Num = root, 1, 2
+		it.Blob, it.Size, it.Num = root, 1, seq
 		snapshots = append(snapshots, it)
 	}
-	snapshot("first", 100, version(3))
-	snapshot("second", 101, version(5, item("a", 40, value.KindNull)))
+	snapshot("first", 100, 3, version(3, nil))
+	snapshot("second", 101, 5, version(5, nil, item("a", 40, value.KindNull)))
 	// The newest version is written by forge, under 7.
-	version(7, item("a", 40, value.KindNull), item("b", 41, value.KindNull))
-	f.root = layout.Root{Seq: 7, Entries: 6, Containers: 5}
+	version(7, snapshots, item("a", 40, value.KindNull), item("b", 41, value.KindNull))
+	f.root = layout.Root{Seq: 7, Entries: 6, Containers: 5, Snapshot: 5}
 }
 
 // TestSnapshots: the versions that snapshots keep are checked as the newest

@@ -75,6 +75,7 @@ type walk struct {
 	idsWhole   bool
 	containers uint64
 	entries    uint64
+	newest     uint64 // sequence of the newest snapshot that the version lists
 
 	at    *place // the container being looked at
 	key   value.Value
@@ -182,6 +183,11 @@ func (w *walk) run(ref layout.Ref) bool {
 		w.at, w.inKey = &place{label: w.label + "root record"}, false
 		w.error(RuleCount, layout.Corrupt("root record", ref, "counts %d containers and %d entries, there are %d and %d",
 			w.root.Containers, w.root.Entries, listed, w.entries))
+	}
+	if !w.lost && w.newest != w.root.Snapshot {
+		w.at, w.inKey = &place{label: w.label + "root record"}, false
+		w.error(RuleSnapshot, layout.Corrupt("root record", ref, "says that the newest snapshot is of sequence %d, it is of %d",
+			w.root.Snapshot, w.newest))
 	}
 	return ok
 }

@@ -10,7 +10,6 @@
 //     loads the root after;
 //   - named root pins: exactly their sequence;
 //   - checkpoints: the last completed one and all announced ones;
-//   - snapshots;
 //
 // and blocks of a value are also held by named value pins with the value's id
 // and a sequence in [born, retired).
@@ -18,7 +17,9 @@
 // Package epoch keeps the pins in the shm file and the list of retired blocks
 // (limbo) in process memory: a killed process loses its limbo, and the next
 // full collection finds those blocks. It does not know the allocator; it is
-// given a function that frees.
+// given a function that frees. Nor does it know snapshots: a block that one
+// holds is not retired at all, but left to the full collection (engine's
+// Tx.retire has the reason).
 //
 // Everything here may be called by any number of goroutines.
 package epoch
@@ -58,9 +59,6 @@ type Config struct {
 	Token uint64
 	// Free frees a block; it is called with the limbo's lock held.
 	Free func(ref layout.Ref, granules int)
-	// Snapshots appends the sequences of all snapshots that the newest root and
-	// the announced checkpoints list. It is called under a pin.
-	Snapshots func(dst []uint64) []uint64
 }
 
 // Token returns the owner word of a process slot in a given incarnation.
@@ -73,7 +71,6 @@ func TokenSlot(token uint64) int { return int(token&0xff) - 1 }
 func New(c Config) *Epochs {
 	e := &Epochs{shm: c.Shm, hdr: c.Shm.Header(), slot: c.Slot, proc: c.Shm.Slot(c.Slot), token: c.Token}
 	e.limbo.free = c.Free
-	e.limbo.snapshots = c.Snapshots
 	return e
 }
 

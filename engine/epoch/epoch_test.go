@@ -18,7 +18,6 @@ type env struct {
 	hdr   *layout.ShmHeader
 	e     *Epochs // process in slot 0
 	other *Epochs // process in slot 2
-	snaps []uint64
 	freed []layout.Ref
 }
 
@@ -38,10 +37,7 @@ func (v *env) process(slot int, free func(layout.Ref, int)) *Epochs {
 	p := v.shm.Slot(slot)
 	token := Token(slot, p.Incarnation.Add(1))
 	p.Used.Store(1)
-	return New(Config{
-		Shm: v.shm, Slot: slot, Token: token, Free: free,
-		Snapshots: func(dst []uint64) []uint64 { return append(dst, v.snaps...) },
-	})
+	return New(Config{Shm: v.shm, Slot: slot, Token: token, Free: free})
 }
 
 // at runs fn as if the newest version were seq.
@@ -161,17 +157,6 @@ func TestReuse(t *testing.T) {
 		{"an announced checkpoint before the birth", func(v *env) func() { v.announce(0, 0, 19); return nothing }, freed},
 		{"an announced checkpoint at the retirement", func(v *env) func() { v.announce(0, 0, 30); return nothing }, freed},
 
-		{"a snapshot before the birth", func(v *env) func() { v.snaps = []uint64{19}; return nothing }, freed},
-		{"a snapshot at the birth", func(v *env) func() { v.snaps = []uint64{20}; return nothing }, left},
-		{"a snapshot among others", func(v *env) func() { v.snaps = []uint64{90, 29, 3}; return nothing }, left},
-		{"a snapshot at the retirement", func(v *env) func() { v.snaps = []uint64{30}; return nothing }, freed},
-		{"a snapshot, and a pin that goes", func(v *env) func() {
-			// First the pin holds the block, then only the snapshot does.
-			v.snaps = []uint64{25}
-			root(v.e, 25)()
-			return nothing
-		}, left},
-
 		{"a collection that began before the retirement", func(v *env) func() { v.hdr.GCSeq.Store(29); return nothing }, freed},
 		{"a collection that began at the retirement", func(v *env) func() { v.hdr.GCSeq.Store(30); return nothing }, left},
 		{"a collection, and a pin", func(v *env) func() { v.hdr.GCSeq.Store(50); return root(v.e, 25) }, left},
@@ -185,7 +170,6 @@ func TestReuse(t *testing.T) {
 			v.announce(0, 0, 15)
 			v.announce(2, 1, 90)
 			v.hdr.GCSeq.Store(12)
-			v.snaps = []uint64{1, 95}
 			return all(root(v.e, 12), root(v.other, 31), value(v.e, 40, id), short(v, v.other, 33))
 		}, freed},
 	}

@@ -1,7 +1,6 @@
 package epoch
 
 import (
-	"slices"
 	"sync"
 
 	"pongofs/engine/layout"
@@ -29,8 +28,7 @@ func (x *entry) granules() int   { return int(x.place >> 48) }
 
 // limbo holds retired blocks until they may be reused.
 type limbo struct {
-	free      func(ref layout.Ref, granules int)
-	snapshots func(dst []uint64) []uint64
+	free func(ref layout.Ref, granules int)
 
 	mu    sync.Mutex
 	queue []entry // by about ascending retired, from head
@@ -44,7 +42,6 @@ type limbo struct {
 
 	// Scratch space of drain.
 	points []uint64
-	snaps  []uint64
 	values []NamedPin
 }
 
@@ -151,11 +148,6 @@ func (l *limbo) gather(e *Epochs) {
 			}
 		}
 	}
-	l.snaps = l.snaps[:0]
-	if l.snapshots != nil {
-		l.snaps = l.snapshots(l.snaps)
-		slices.Sort(l.snaps)
-	}
 }
 
 // settle frees x, or appends it to held, or leaves it to the full collection.
@@ -179,13 +171,6 @@ func (l *limbo) settle(x entry, gcSeq uint64, held []entry) []entry {
 		}
 	}
 	l.bytes -= size
-	if len(l.snaps) > 0 {
-		i, _ := slices.BinarySearch(l.snaps, x.birth)
-		if i < len(l.snaps) && l.snaps[i] < x.retired {
-			// Only a snapshot holds it: the full collection will see when it goes.
-			return held
-		}
-	}
 	l.free(x.ref(), x.granules())
 	return held
 }

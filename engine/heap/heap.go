@@ -71,6 +71,7 @@ type Heap struct {
 
 	chunkSlabs atomic.Uint64 // growth step
 	maxSlabs   uint64
+	readOnly   bool
 
 	mu   sync.Mutex
 	idle []*Cursor
@@ -97,6 +98,7 @@ type Config struct {
 func New(c Config) *Heap {
 	h := &Heap{store: c.Store, shm: c.Shm, view: c.View, hdr: c.View.Header(), owner: c.Owner, hook: c.Hook}
 	h.SetChunkSize(c.ChunkSize)
+	h.readOnly = c.ReadOnly
 	h.maxSlabs = uint64(c.Store.Reserved()) / layout.SlabSize
 	if !c.ReadOnly {
 		h.maxSlabs = min(h.maxSlabs, c.View.MaxSlabs())
@@ -472,9 +474,13 @@ func (h *Heap) Estimate() Usage {
 	return u
 }
 
-// Usage counts allocated objects. Others may allocate and free meanwhile.
+// Usage counts allocated objects. Others may allocate and free meanwhile. In a
+// read-only store nobody knows them, so they count as none.
 func (h *Heap) Usage() Usage {
 	u := Usage{Slabs: h.hdr.Slabs.Load()}
+	if h.readOnly {
+		return u
+	}
 	for slab := uint64(layout.ReservedSlabs); slab < u.Slabs; slab++ {
 		n := int64(0)
 		d := h.view.Slab(slab)

@@ -136,7 +136,7 @@ func TestDecodeCheckpointRejectsTornRecords(t *testing.T) {
 }
 
 func TestRootRoundTrip(t *testing.T) {
-	want := Root{Seq: 5, Time: -3, IDTable: 1 << 20, IDHeight: 2, Entries: 1 << 40, Containers: 4}
+	want := Root{Seq: 5, Time: -3, IDTable: 1 << 20, IDHeight: 2, Entries: 1 << 40, Containers: 4, Snapshot: 3, Taken: 7, Settings: 2}
 	obj := make([]byte, RootSize)
 	InitObject(obj, KindRoot, want.Seq)
 	want.Encode(obj)

@@ -102,6 +102,7 @@ var constants = []struct {
 		{"ReservedSlabs", ReservedSlabs},
 		{"CheckpointRecord", CheckpointRecord},
 		{"checkpointMagic", fmt.Sprintf("%#x", uint64(checkpointMagic))},
+		{"FeatureSnapshots", FeatureSnapshots},
 		{"KnownReadOnly", KnownReadOnly},
 		{"KnownIncompatible", KnownIncompatible},
 	}},

@@ -73,9 +73,17 @@ type Header struct {
 	Created      int64
 }
 
-// The feature bits that this program knows: none yet.
+// The feature bits, in ascending order for each of the three words.
 const (
-	KnownReadOnly     = 0
+	// FeatureSnapshots is a ReadOnly bit: root records have Snapshot, Taken and
+	// Settings, and container 3 may list snapshots. A program that does not know
+	// them would reuse what only a snapshot holds. Create sets it.
+	FeatureSnapshots = 1 << 0
+)
+
+// The feature bits that this program knows.
+const (
+	KnownReadOnly     = FeatureSnapshots
 	KnownIncompatible = 0
 )
 

@@ -55,7 +55,11 @@ func VerifySeal(obj []byte) bool {
 //	    44     4  zero
 //	    48     8  Entries     entries below the root container, containers too
 //	    56     8  Containers  containers in the id table
-//	    64    32  zero
+//	    64     8  Snapshot    Seq of the newest snapshot that the version lists, 0 for
+//	                          none; 0 in the root record of a snapshot
+//	    72     8  Taken       snapshots that were ever taken
+//	    80     8  Settings    sequence of the last change of the settings
+//	    88     8  zero
 type Root struct {
 	Seq        uint64
 	Time       int64
@@ -63,6 +67,9 @@ type Root struct {
 	IDHeight   uint32
 	Entries    uint64
 	Containers uint64
+	Snapshot   uint64
+	Taken      uint64
+	Settings   uint64
 }
 
 // RootSize is the length in bytes of a root record, header included.
@@ -76,6 +83,9 @@ func (r *Root) Encode(obj []byte) {
 	binary.LittleEndian.PutUint32(obj[40:], r.IDHeight)
 	binary.LittleEndian.PutUint64(obj[48:], r.Entries)
 	binary.LittleEndian.PutUint64(obj[56:], r.Containers)
+	binary.LittleEndian.PutUint64(obj[64:], r.Snapshot)
+	binary.LittleEndian.PutUint64(obj[72:], r.Taken)
+	binary.LittleEndian.PutUint64(obj[80:], r.Settings)
 }
 
 // DecodeRoot reads a root record.
@@ -90,6 +100,9 @@ func DecodeRoot(obj []byte) (Root, error) {
 		IDHeight:   binary.LittleEndian.Uint32(obj[40:]),
 		Entries:    binary.LittleEndian.Uint64(obj[48:]),
 		Containers: binary.LittleEndian.Uint64(obj[56:]),
+		Snapshot:   binary.LittleEndian.Uint64(obj[64:]),
+		Taken:      binary.LittleEndian.Uint64(obj[72:]),
+		Settings:   binary.LittleEndian.Uint64(obj[80:]),
 	}, nil
 }
 

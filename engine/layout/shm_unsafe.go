@@ -116,7 +116,12 @@ type ShmHeader struct {
 	GCFreed atomic.Uint64
 	GCNanos atomic.Uint64
 	GCTime  atomic.Uint64
-	_       [64]byte
+
+	// Dropped counts the snapshots that were dropped: what only they held waits
+	// for a full collection. DroppedDone is the count as of the last one.
+	Dropped     atomic.Uint64
+	DroppedDone atomic.Uint64
+	_           [48]byte
 }
 
 // Announcement says that the root of a checkpoint may be on the disk.

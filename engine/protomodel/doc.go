@@ -234,18 +234,12 @@
 //
 // Snapshots:
 //
-//	DroppedInterval           snapshot
-//	   it is dropped and its blocks reused; a power cut opens a checkpoint that still
-//	   lists it
-//	DroppedCoversPins         snapshot
-//	   a reader on a root that lists the snapshot walks it after the drop; its short
-//	   pin is newer than when the block was retired
-//	TableAfterBound           snapshot
-//	   a snapshot is created after the table was read, and its leaf retired before
-//	   the bound is read
-//	TableBeforePins           snapshot
-//	   the checkpoints are read, one is taken that lists the snapshot, it is dropped,
-//	   and the table read then says dropped and covered
+//	SnapshotHeld              snapshot
+//	   the leaf of the snapshot is retired by the next edit, and freed, since no pin
+//	   and no checkpoint is as old
+//	TableOfBase               snapshot
+//	   the leaf is retired, and the table read when the snapshot has been dropped; a
+//	   power cut opens a checkpoint that still lists it
 //
 // Slots, space and the gate:
 //

@@ -69,10 +69,8 @@ const (
 	VerifyBirths
 	SettleAnnounced
 
-	DroppedInterval
-	DroppedCoversPins
-	TableAfterBound
-	TableBeforePins
+	SnapshotHeld
+	TableOfBase
 
 	CleanerHoldsLock
 	CleanBeforeClaim

@@ -137,29 +137,17 @@ func diskMends() map[Mend]mendInfo {
 			[]string{"refuses page A", "announces", "is killed", "settles", "publishes a version"},
 		},
 
-		DroppedInterval: {
-			"DroppedInterval", "snapshot", InvRecover,
-			"A dropped snapshot protects its sequence until [created, dropped) is covered.",
-			"it is dropped and its blocks reused; a power cut opens a checkpoint that still lists it",
+		SnapshotHeld: {
+			"SnapshotHeld", "snapshot", InvWalk,
+			"What a listed snapshot reaches is not retired, but left to the full collection.",
+			"the leaf of the snapshot is retired by the next edit, and freed, since no pin and no checkpoint is as old",
+			[]string{"creates the snapshot", "publishes", "frees"},
+		},
+		TableOfBase: {
+			"TableOfBase", "snapshot", InvRecover,
+			"Whether a snapshot reaches it is decided when it is retired, by the table of the edit's base. (Instead of an interval for dropped snapshots.)",
+			"the leaf is retired, and the table read when the snapshot has been dropped; a power cut opens a checkpoint that still lists it",
 			[]string{"creates the snapshot", "announces", "drops the snapshot", "frees"},
-		},
-		DroppedCoversPins: {
-			"DroppedCoversPins", "snapshot", InvWalk,
-			"Covered means: by short and named pins too, not by checkpoints alone. (Added: \"by the reuse rule\" says it.)",
-			"a reader on a root that lists the snapshot walks it after the drop; its short pin is newer than when the block was retired",
-			[]string{"creates the snapshot", "reader: pins", "drops the snapshot", "frees", "reader: walks"},
-		},
-		TableAfterBound: {
-			"TableAfterBound", "snapshot", InvWalk,
-			"The reclaimer reads the snapshot table after its bound. (Added.)",
-			"a snapshot is created after the table was read, and its leaf retired before the bound is read",
-			[]string{"reads the snapshot table", "creates the snapshot", "reads the bound", "frees"},
-		},
-		TableBeforePins: {
-			"TableBeforePins", "snapshot", InvRecover,
-			"The reclaimer reads the snapshot table before pins and checkpoints. (Added.)",
-			"the checkpoints are read, one is taken that lists the snapshot, it is dropped, and the table read then says dropped and covered",
-			[]string{"reads pins and checkpoints", "announces", "drops the snapshot", "reads the snapshot table", "frees"},
 		},
 
 		CleanerHoldsLock: {

@@ -8,42 +8,36 @@ import (
 // Snapshots: a root that the snapshot table of later roots lists.
 //
 // State: root s has one leaf, known by its birth; an edit replaces the leaf,
-// or creates the snapshot of its base root, or drops it, or forgets a dropped
-// one. The table of a root lists the snapshot, or remembers it as dropped:
-// created and dropped at which sequences. A checkpoint is announced and then
-// completed. A reader takes a short pin, and may go on to a named pin of its
-// root; it reaches the snapshot through that root's table.
+// or creates the snapshot of its base root, or drops it. The table of a root
+// lists the snapshot, by the sequence of the root that listed it first, whose
+// leaf is the snapshot's as well. A checkpoint is announced and then completed.
+// A reader takes a short pin, and may go on to a named pin of its root or of the
+// snapshot that it lists; it reaches the snapshot through that root's table.
 //
-// Steps of the reclaimer: read the bound; the table of the present root; the
-// short pin, the named pin and the checkpoints; free.
+// An edit that replaces a leaf which the snapshot of its base's table reaches
+// does not retire it: the leaf is left to the full collection, whose models are
+// in gc.go. So the reclaimer needs to know nothing of snapshots, not even of
+// dropped ones.
 //
-// A dropped snapshot is covered when no pin, no named pin and no checkpoint
-// is in [created, dropped): then no root that anybody can see lists it. Until
-// then it protects like a listed one, and is not forgotten.
+// Steps of the reclaimer: read the bound; the short pin, the named pin and the
+// checkpoints; free.
 //
 // Invariants: whoever holds a root can walk its leaf and its snapshot's leaf;
 // after a power cut that holds for the recovered root.
 
-type snapTable struct {
-	seq     uint8 // root that the snapshot is of, 0 for none
-	created uint8
-	dropped uint8 // 0 while it is listed
-}
-
 type snapState struct {
 	cur       uint8
-	leaf      [8]uint8     // of each root: birth of its leaf
-	table     [8]snapTable // of each root
-	retired   [8]uint8     // of each leaf
-	freed     uint8        // set of leaves
+	leaf      [8]uint8 // of each root: birth of its leaf
+	table     [8]uint8 // of each root: the snapshot that it lists, 0 for none
+	retired   [8]uint8 // of each leaf; 0 also for one that is left to the collector
+	freed     uint8    // set of leaves
 	completed uint8
 	announced uint8
 	taken     uint8 // checkpoints announced so far
 	used      bool  // the snapshot has been created
 
-	reader struct{ pc, pin, named, root uint8 }
+	reader struct{ pc, pin, named, root, snap uint8 }
 	scan   snapScan
-	forget bool // an edit has found the dropped snapshot covered
 	bad    Invariant
 }
 
@@ -51,7 +45,7 @@ type snapState struct {
 type snapScan struct {
 	pc, bound, pin uint8
 	points         uint8 // set: named pins and checkpoints
-	table          snapTable
+	table          uint8 // of the present root; without TableOfBase only
 }
 
 const (
@@ -71,16 +65,31 @@ func snapshotScenario(off Mend) model[snapState] {
 				s.reader.pin, s.reader.named, s.reader.root)
 		},
 		goals: []goal[snapState]{
-			{"a snapshot's leaf is freed", func(s snapState) bool {
-				t := s.table[s.cur]
-				return s.used && t.seq == 0 && s.freed != 0
+			{"a leaf that a dropped snapshot had is freed", func(s snapState) bool {
+				return s.used && s.table[s.cur] == 0 && s.freed&(1<<1) != 0 && s.retired[1] != 0 &&
+					s.listed(1)
+			}},
+			{"a leaf is left to the collector", func(s snapState) bool {
+				return s.table[s.cur] != 0 && s.leaf[s.cur] > s.table[s.cur] && s.retired[s.leaf[s.table[s.cur]]] == 0
 			}},
 			{"a reader reaches a dropped snapshot", func(s snapState) bool {
-				return s.reader.root != 0 && s.table[s.reader.root].seq != 0 &&
-					s.table[s.reader.root].dropped == 0 && s.table[s.cur].dropped != 0
+				return s.reader.root != 0 && s.table[s.reader.root] != 0 && s.table[s.cur] == 0
+			}},
+			{"a reader pins a snapshot that is dropped", func(s snapState) bool {
+				return s.reader.named != 0 && s.reader.named == s.reader.snap && s.table[s.cur] == 0
 			}},
 		},
 	}
+}
+
+// listed reports whether some root lists a snapshot with leaf b.
+func (s *snapState) listed(b uint8) bool {
+	for r := uint8(1); r <= s.cur; r++ {
+		if t := s.table[r]; t != 0 && s.leaf[t] == b {
+			return true
+		}
+	}
+	return false
 }
 
 type snapModel struct{ off Mend }
@@ -120,33 +129,23 @@ func (m snapModel) writer(s snapState, step snapStep) {
 			do(n)
 		})
 	}
+	t := s.table[s.cur]
 	publish("publishes a root with a new leaf", func(n *snapState) {
-		n.retired[n.leaf[n.cur]] = n.cur
+		old := n.leaf[n.cur]
+		held := t != 0 && old < t
+		if !held || m.off == SnapshotHeld || m.off == TableOfBase {
+			n.retired[old] = n.cur
+		}
 		n.leaf[n.cur] = n.cur
 	})
-	t := s.table[s.cur]
 	switch {
 	case !s.used:
 		publish("creates the snapshot of the present root", func(n *snapState) {
 			n.used = true
-			n.table[n.cur] = snapTable{seq: n.cur - 1, created: n.cur}
+			n.table[n.cur] = n.cur
 		})
-	case t.seq != 0 && t.dropped == 0:
-		publish("drops the snapshot", func(n *snapState) {
-			if m.off == DroppedInterval {
-				n.table[n.cur] = snapTable{}
-			} else {
-				n.table[n.cur].dropped = n.cur
-			}
-		})
-	case t.dropped != 0 && !s.forget:
-		if m.covered(t, s.reader.pin, s.points()) {
-			step("writer", "finds the dropped snapshot covered", func(n *snapState) { n.forget = true })
-		}
-	case t.dropped != 0:
-		publish("forgets the dropped snapshot", func(n *snapState) {
-			n.table[n.cur], n.forget = snapTable{}, false
-		})
+	case t != 0:
+		publish("drops the snapshot", func(n *snapState) { n.table[n.cur] = 0 })
 	}
 }
 
@@ -154,14 +153,6 @@ func (m snapModel) writer(s snapState, step snapStep) {
 // a short pin does not count.
 func (s *snapState) points() uint8 {
 	return (1<<s.reader.named | 1<<s.completed | 1<<s.announced) &^ 1
-}
-
-// covered reports whether no root that lists the snapshot can be seen.
-func (m snapModel) covered(t snapTable, pin, points uint8) bool {
-	if m.off == DroppedCoversPins {
-		pin = 0
-	}
-	return points&between(t.created, t.dropped) == 0 && (pin == 0 || pin >= t.dropped)
 }
 
 // between returns the set of sequences from b to r-1.
@@ -186,6 +177,12 @@ func (m snapModel) reader(s snapState, step snapStep) {
 		step("reader", "stores a named pin and drops its short one", func(n *snapState) {
 			n.reader.named, n.reader.pin, n.reader.pc = n.reader.root, 0, 3
 		})
+		if t := s.table[s.reader.root]; t != 0 {
+			step("reader", "stores a named pin of the snapshot and drops its short one", func(n *snapState) {
+				n.reader.named, n.reader.snap, n.reader.root = t, t, t
+				n.reader.pin, n.reader.pc = 0, 3
+			})
+		}
 	case 2:
 		step("reader", "drops its pin", func(n *snapState) {
 			n.reader.pin, n.reader.root, n.reader.pc = 0, 0, 5
@@ -194,7 +191,7 @@ func (m snapModel) reader(s snapState, step snapStep) {
 		walk("walks the root and its snapshot under the named pin, and ends", 4)
 	case 4:
 		step("reader", "drops its named pin", func(n *snapState) {
-			n.reader.named, n.reader.root, n.reader.pc = 0, 0, 5
+			n.reader.named, n.reader.snap, n.reader.root, n.reader.pc = 0, 0, 0, 5
 		})
 	}
 }
@@ -205,25 +202,22 @@ func (s *snapState) gone(r uint8) bool {
 		return true
 	}
 	t := s.table[r]
-	return t.seq != 0 && t.dropped == 0 && s.freed&(1<<s.leaf[t.seq]) != 0
+	return t != 0 && s.freed&(1<<s.leaf[t]) != 0
 }
 
 // reclaim has the steps of the reclaimer. Reading the pins and the checkpoints
 // in the right order is reclaim.go's and checkpoint.go's subject, so they are
 // one step here.
 func (m snapModel) reclaim(s snapState, step snapStep) {
-	order := [...]int{0, 2, 1, 3}
-	switch m.off {
-	case TableAfterBound:
-		order = [...]int{2, 0, 1, 3}
-	case TableBeforePins:
-		order = [...]int{0, 1, 2, 3}
+	order := []int{0, 1, 3}
+	if m.off == TableOfBase {
+		order = []int{0, 2, 1, 3}
 	}
 	pc := s.scan.pc
 	if pc == 0 && s.cur-1 == uint8(bits.OnesCount8(s.freed)) {
 		return
 	}
-	then := func(n *snapState) { n.scan.pc = (pc + 1) % 4 }
+	then := func(n *snapState) { n.scan.pc = (pc + 1) % uint8(len(order)) }
 	switch order[pc] {
 	case 0:
 		step("reclaimer", "reads the bound", func(n *snapState) {
@@ -255,13 +249,13 @@ func (m snapModel) reclaim(s snapState, step snapStep) {
 // reusable is the reuse rule for leaf b.
 func (m snapModel) reusable(s *snapState, b uint8) bool {
 	sc, r := &s.scan, s.retired[b]
-	switch t := sc.table; {
+	switch {
 	case r == 0 || r > sc.bound:
 		return false
 	case sc.pin != 0 && sc.pin < r, sc.points&between(b, r) != 0:
 		return false
-	case t.seq != 0 && between(b, r)&(1<<t.seq) != 0:
-		return t.dropped != 0 && m.covered(t, sc.pin, sc.points)
+	case m.off == TableOfBase && sc.table != 0 && between(b, r)&(1<<sc.table) != 0:
+		return false
 	}
 	return true
 }

@@ -23,9 +23,16 @@ type Tracer struct {
 	// ByKind counts the objects of each kind.
 	ByKind [16]KindUsage
 
+	// Above makes the tracer pass over objects that were born at or before it,
+	// with all that they reach: what they reach was born no later.
+	Above uint64
+	// Flat makes the tracer pass over the snapshots that a root lists.
+	Flat bool
+
 	strict bool
 	maxSeq uint64
 	stack  []item
+	snaps  []layout.Ref // root records of snapshots, put off by a strict trace
 }
 
 // KindUsage is what the objects of one kind take.
@@ -35,9 +42,10 @@ type KindUsage struct {
 	Used    int64 // without
 }
 
-// Strict makes the tracer demand, of one root of sequence seq without
-// snapshots, what must hold after a crash: that no object has two referrers
-// and none was born after the root.
+// Strict makes the tracer demand, of one root of sequence seq, what must hold
+// after a crash: that no object has two referrers within the version, and none
+// was born after it. Its snapshots are walked when it has been: they share what
+// they have not lost, so there second referrers are usual.
 func (t *Tracer) Strict(seq uint64) { t.strict, t.maxSeq = true, seq }
 
 type item struct {
@@ -54,8 +62,25 @@ func New(h *heap.Heap, n uint64) *Tracer {
 func (t *Tracer) Live() *heap.LiveSet { return t.live }
 
 // Root marks everything that a root record reaches, the record included, and
-// the roots that its snapshot table lists.
-func (t *Tracer) Root(ref layout.Ref) error { return t.mark(ref, layout.KindRoot) }
+// the roots that its snapshot table lists. The root of a snapshot lists none:
+// its table is empty, whatever there was when it was taken. So the walk needs
+// not to know by which way it came.
+func (t *Tracer) Root(ref layout.Ref) error {
+	if err := t.mark(ref, layout.KindRoot); err != nil {
+		return err
+	}
+	strict := t.strict
+	defer func() { t.strict = strict }()
+	t.strict = false
+	for len(t.snaps) > 0 {
+		snap := t.snaps[len(t.snaps)-1]
+		t.snaps = t.snaps[:len(t.snaps)-1]
+		if err := t.mark(snap, layout.KindRoot); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Value marks the blocks of a value.
 func (t *Tracer) Value(ref layout.Ref) error { return t.mark(ref, container.KindAny) }
@@ -73,6 +98,9 @@ func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
 		obj, err := t.h.Object(it.ref, it.kind)
 		if err != nil {
 			return err
+		}
+		if layout.ObjectBirth(obj) <= t.Above {
+			continue
 		}
 		if !t.live.Add(it.ref, len(obj)) {
 			if !t.live.Has(it.ref) {
@@ -93,7 +121,7 @@ func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
 		if t.Verify && !layout.VerifySeal(obj) {
 			return layout.Corrupt("object", it.ref, "checksum does not match")
 		}
-		if t.strict && layout.ObjectBirth(obj) > t.maxSeq {
+		if t.maxSeq != 0 && layout.ObjectBirth(obj) > t.maxSeq {
 			return layout.Corrupt("object", it.ref, "was born at %d, after its root of %d", layout.ObjectBirth(obj), t.maxSeq)
 		}
 		if k == layout.KindRoot {
@@ -110,6 +138,14 @@ func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
 			continue
 		}
 		err = container.Children(obj, k, func(ref layout.Ref, kind layout.Kind) error {
+			switch {
+			case kind != layout.KindRoot:
+			case t.Flat:
+				return nil
+			case t.strict:
+				t.snaps = append(t.snaps, ref)
+				return nil
+			}
 			t.stack = append(t.stack, item{ref, kind})
 			return nil
 		})

@@ -1,0 +1,146 @@
+package fsnode
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/engine"
+)
+
+// metaDir is .pongo/meta: a file for each setting of the store.
+type metaDir struct{ fs *fileSystem }
+
+func (metaDir) attr(a *fuse.Attr) error {
+	a.Mode = syscall.S_IFDIR | 0o555
+	a.Nlink = 2
+	a.Uid, a.Gid = uint32(os.Getuid()), uint32(os.Getgid())
+	virtualTimes(a)
+	return nil
+}
+
+func (metaDir) parent() uint64 { return controlIDs }
+
+func (d metaDir) child(name string) (virtual, uint64) {
+	for i, known := range d.list() {
+		if known == name {
+			return metaFile{d.fs, name}, metaID + 1 + uint64(i)
+		}
+	}
+	return nil, 0
+}
+
+func (metaDir) list() []string { return engine.SettingNames() }
+
+// metaFile is a setting as a file: what holds, and a newline. What is written
+// is checked; a setting that was refused stays as it is.
+type metaFile struct {
+	fs   *fileSystem
+	name string
+}
+
+func (f metaFile) path() string { return "/.pongo/meta/" + f.name }
+
+func (f metaFile) text() (string, error) {
+	text, err := f.fs.store.Setting(f.name)
+	return text + "\n", err
+}
+
+func (f metaFile) attr(a *fuse.Attr) error {
+	text, err := f.text()
+	if err != nil {
+		return err
+	}
+	a.Mode = syscall.S_IFREG | 0o644
+	a.Nlink = 1
+	a.Uid, a.Gid = uint32(os.Getuid()), uint32(os.Getgid())
+	setSize(a, int64(len(text)))
+	virtualTimes(a)
+	return nil
+}
+
+func (metaFile) parent() uint64 { return metaID }
+
+func (f metaFile) open(flags uint32) (openFile, error) {
+	text, err := f.text()
+	if err != nil {
+		return nil, err
+	}
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && flags&syscall.O_TRUNC == 0 {
+		return fixedFile(text), nil
+	}
+	w := &metaWriter{file: f}
+	if flags&syscall.O_TRUNC == 0 {
+		w.text = []byte(text)
+	}
+	return w, nil
+}
+
+// maxSetting is the length in bytes of the longest text of a setting.
+const maxSetting = 4096
+
+// metaWriter is a setting that is open for writing. It takes what was written
+// when the text ends in a newline, so that a shell is told at once, or else when
+// a descriptor is closed.
+type metaWriter struct {
+	file metaFile
+
+	mu    sync.Mutex
+	text  []byte
+	dirty bool
+}
+
+func (w *metaWriter) read(off int64, n int) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]byte(nil), fixedFile(w.text).read(off, n)...)
+}
+
+func (w *metaWriter) write(off int64, p []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if off > maxSetting-int64(len(p)) {
+		return syscall.EFBIG
+	}
+	w.text = overlay(w.text, off, p)
+	w.dirty = true
+	if w.text[len(w.text)-1] != '\n' {
+		return nil
+	}
+	return w.apply()
+}
+
+func (w *metaWriter) truncate(size int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if size > maxSetting {
+		return syscall.EFBIG
+	}
+	text := make([]byte, size)
+	copy(text, w.text)
+	w.text = text
+	w.dirty = w.dirty || size > 0
+	return nil
+}
+
+func (w *metaWriter) flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.dirty {
+		return nil
+	}
+	return w.apply()
+}
+
+func (w *metaWriter) close() error { return w.flush() }
+
+// apply makes the text the setting. What is refused is refused once.
+//
+// Preconditions: w.mu is held.
+func (w *metaWriter) apply() error {
+	w.dirty = false
+	return w.file.fs.store.SetSetting(w.file.name, strings.TrimSuffix(string(w.text), "\n"))
+}
