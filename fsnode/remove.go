@@ -100,6 +100,9 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 		}
 		return tx.Remove(e.Parent, e.Key)
 	})
+	if err == nil {
+		fs.sides.lingers(e.Parent, true)
+	}
 	if err != nil || n == nil {
 		ghost.close()
 		return err

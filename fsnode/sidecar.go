@@ -65,7 +65,7 @@ func (s sidecar) attr(a *fuse.Attr) error {
 	if err != nil {
 		return err
 	}
-	if size < 0 && len(c.text) == 0 {
+	if size < 0 && len(c.text) == 0 && !s.fs.sides.lingers(s.dir.eid, false) {
 		return engine.ErrNotFound
 	}
 	c.fill(a)
@@ -164,7 +164,9 @@ func (s sidecar) remove() error {
 	if err != nil {
 		return err
 	}
-	s.fs.sides.with(s.dir.eid, func(st *sideState) { st.hidden = time.Now().Add(hideTime) })
+	s.fs.sides.with(s.dir.eid, func(st *sideState) {
+		st.hidden, st.listed = time.Now().Add(hideTime), time.Time{}
+	})
 	return nil
 }
 
@@ -273,6 +275,9 @@ func (fs *fileSystem) listSidecar(d *dirHandle, add func(fuse.DirEntry, *listed)
 	var a fuse.Attr
 	if err := v.attr(&a); err != nil {
 		return fuse.OK
+	}
+	if d.n.frozen == nil {
+		fs.sides.wasListed(d.n.eid)
 	}
 	add(fuse.DirEntry{Name: encoding.SidecarName, Ino: id, Mode: a.Mode, Off: posLast}, &listed{virtual: v, id: id})
 	return fuse.OK

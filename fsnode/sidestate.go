@@ -22,6 +22,7 @@ type sideStates struct {
 // sideState is the state of one sidecar in this mount.
 type sideState struct {
 	hidden  time.Time // until then there is none
+	listed  time.Time // until then there is one, since a listing has said so
 	maker   uint32    // process that has made the directory
 	fresh   time.Time // until then the maker may take it for empty
 	writers []*sideFile
@@ -52,7 +53,7 @@ func (s *sideStates) with(dir engine.ID, fn func(*sideState)) {
 		if len(s.dir) >= max(s.limit, minSideStates) {
 			now := time.Now()
 			for id, old := range s.dir {
-				if len(old.writers) == 0 && now.After(old.hidden) && now.After(old.fresh) {
+				if len(old.writers) == 0 && now.After(old.hidden) && now.After(old.fresh) && now.After(old.listed) {
 					delete(s.dir, id)
 				}
 			}
@@ -70,6 +71,29 @@ func (s *sideStates) isHidden(dir engine.ID) bool {
 	defer s.mu.Unlock()
 	st := s.dir[dir]
 	return st != nil && time.Now().Before(st.hidden)
+}
+
+// wasListed notes that a listing has named the sidecar. It stays, if need be
+// empty, until nothing was removed for a while: rm -r lists a directory, removes
+// the files, and expects to find the sidecar that spoke of them.
+func (s *sideStates) wasListed(dir engine.ID) {
+	s.with(dir, func(st *sideState) { st.listed = time.Now().Add(hideTime) })
+}
+
+// lingers reports whether a listing has named the sidecar a while ago. With
+// removed it notes that a file of the directory was removed.
+func (s *sideStates) lingers(dir engine.ID, removed bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.dir[dir]
+	now := time.Now()
+	if st == nil || now.After(st.listed) {
+		return false
+	}
+	if removed {
+		st.listed = now.Add(hideTime)
+	}
+	return true
 }
 
 // writers returns the files that are open for writing.
