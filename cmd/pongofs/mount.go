@@ -87,21 +87,21 @@ func runMount(ctx context.Context, f mountFlags, config mountConfig, store, dir 
 	if !config.store.ReadOnly {
 		stopCollecting = collectInBackground(s, logger)
 	}
-	presence, err := serve(ctx, f, s, config.fs, dir)
+	here, err := serve(ctx, f, s, config.fs, dir)
 	stopCollecting()
 	if closeErr := s.Close(); err == nil {
 		err = storeError(store, closeErr)
 	}
 	// pongofs umount waits for this one, so it comes last.
-	if presence != nil {
-		presence.Close()
+	if here != nil {
+		err = errors.Join(err, here.Close())
 	}
 	return err
 }
 
 // serve mounts s on dir and returns after the end of the mount. The caller
-// closes presence, if it is not nil, when the store is closed.
-func serve(ctx context.Context, f mountFlags, s *engine.Store, o fsnode.Options, dir string) (presence io.Closer, err error) {
+// closes the presence, if it is not nil, when the store is closed.
+func serve(ctx context.Context, f mountFlags, s *engine.Store, o fsnode.Options, dir string) (*presence, error) {
 	server, err := fsnode.Mount(dir, fsnode.FromEngine(s), o)
 	if err != nil {
 		return nil, mountError(dir, err)
@@ -111,21 +111,22 @@ func serve(ctx context.Context, f mountFlags, s *engine.Store, o fsnode.Options,
 		server.Wait()
 		close(ended)
 	}()
-	presence, err = announce(dir)
+	here, err := announce(ctx, dir)
 	if err == nil {
+		defer here.retire()
 		err = tellReady(f.readyFD, f.log)
 	}
 	if err == nil {
 		select {
 		case <-ended:
-			return presence, nil
+			return here, nil
 		case <-ctx.Done():
 		}
 	}
 	if unmountErr := detach(dir, ended); err == nil {
 		err = unmountErr
 	}
-	return presence, err
+	return here, err
 }
 
 // mountError describes why the kernel or fusermount3 refused a mount.

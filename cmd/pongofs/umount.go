@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -105,16 +104,23 @@ func unmount(path string, lazy bool) error {
 const umountNoFollow = 8
 
 // A server listens on a socket in the abstract namespace, named after the
-// device number of its mount, which no two mounts share. The kernel closes
-// the socket and all connections when the process ends, however it ends, so
-// end of file on a connection means that the server is gone and its store
-// closed. There is no file to go stale and no process id to be reused.
+// device number of its mount, which no two mounts share at a time. The kernel
+// closes all connections when the process ends, however it ends, so end of file
+// on a connection means that the server is gone and its store closed. There is no
+// file to go stale and no process id to be reused.
 
 // presenceName returns the name of the socket of a mount.
 func presenceName(m *mountEntry) string { return "@pongofs-mount-" + m.device }
 
+// presence is the socket of a server, and who waits for its end.
+type presence struct {
+	listener *net.UnixListener
+	done     chan struct{} // closed when nobody is let in any more
+	waiting  []net.Conn    // to be read when done is closed
+}
+
 // announce opens the socket of the mount at dir.
-func announce(dir string) (io.Closer, error) {
+func announce(ctx context.Context, dir string) (*presence, error) {
 	m, mounted, err := mountAt(dir)
 	if err != nil {
 		return nil, err
@@ -122,13 +128,62 @@ func announce(dir string) (io.Closer, error) {
 	if !mounted || m.fsType != fsType {
 		return nil, fmt.Errorf("%s: the mount is not in /proc/self/mountinfo", dir)
 	}
-	listener, err := net.Listen("unix", presenceName(&m))
+	listener, err := listen(ctx, presenceName(&m))
 	if err != nil {
 		return nil, err
 	}
-	// Connections are only held. The backlog keeps those that nobody accepts
-	// until the process ends, which is all that is asked for.
-	return listener, nil
+	p := &presence{listener: listener, done: make(chan struct{})}
+	go p.accept()
+	return p, nil
+}
+
+// listen opens a socket. The device number may be that of a mount which has just
+// ended, whose server has not noticed yet.
+func listen(ctx context.Context, name string) (*net.UnixListener, error) {
+	const poll, longest = 5 * time.Millisecond, 10 * time.Second
+	for start := time.Now(); ; {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(start) > longest {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(poll):
+		}
+	}
+}
+
+func (p *presence) accept() {
+	defer close(p.done)
+	for {
+		conn, err := p.listener.Accept()
+		if err != nil {
+			p.listener.Close()
+			return
+		}
+		p.waiting = append(p.waiting, conn)
+	}
+}
+
+// retire gives the name of the socket back, since the mount has ended and the
+// next one may have its device number. Whoever has connected goes on waiting.
+func (p *presence) retire() {
+	const linger = 10 * time.Millisecond // for those in the backlog
+	if p.listener.SetDeadline(time.Now().Add(linger)) != nil {
+		p.listener.Close()
+	}
+	<-p.done
+}
+
+// Close tells whoever waits that the store is closed.
+func (p *presence) Close() error {
+	p.retire()
+	var err error
+	for _, conn := range p.waiting {
+		err = errors.Join(err, conn.Close())
+	}
+	return err
 }
 
 // findServer connects to the server of a mount, nil when it cannot be found:
