@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -91,17 +90,4 @@ func mountsBelow(dir string) ([]string, error) {
 		}
 	}
 	return dirs, nil
-}
-
-// kills returns how often kill tests kill: PONGOFS_KILLS, or the default.
-func kills(t *testing.T, normal int) int {
-	s := os.Getenv("PONGOFS_KILLS")
-	if s == "" {
-		return normal
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("PONGOFS_KILLS: %v", err)
-	}
-	return n
 }
