@@ -22,6 +22,12 @@ var scratch string
 var repo string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(hookedServer) != "" {
+		if err := serveHooked(os.Args[1:]); err != nil {
+			os.Exit(trouble(err))
+		}
+		os.Exit(0)
+	}
 	os.Exit(runTests(m))
 }
 
