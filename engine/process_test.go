@@ -222,6 +222,7 @@ type child struct {
 	cmd   *exec.Cmd
 	mu    sync.Mutex
 	acked int
+	half  bool // in a checkpoint, as far as it has told
 	done  chan struct{}
 }
 
@@ -238,6 +239,11 @@ func startChild(t *testing.T, path, role string, told ...func(n int)) *child {
 		defer close(c.done)
 		sc := bufio.NewScanner(out)
 		for sc.Scan() {
+			if text := sc.Text(); text == "+" || text == "-" {
+				c.mu.Lock()
+				c.half = text == "+"
+				c.mu.Unlock()
+			}
 			if n, err := strconv.Atoi(sc.Text()); err == nil {
 				c.mu.Lock()
 				c.acked = n
@@ -350,6 +356,12 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 // collects, and makes the file grow.
 func runBusy(args []string, path string) error {
 	s, err := engine.Open(path, engine.Options{Commit: 5 * time.Millisecond, Collect: collect, Hook: func(point string) {
+		switch point {
+		case "checkpoint.announced":
+			fmt.Println("+")
+		case "checkpoint.synced":
+			fmt.Println("-")
+		}
 		if enginetest.InCheckpoint(point) && rand.IntN(2) == 0 {
 			time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
 		}
@@ -399,7 +411,7 @@ func killWorkers(t *testing.T, workload, prefix string, workers, every int) {
 	kills := enginetest.Crashes(t)
 	acked := map[string]int64{}
 	all, names := make([]*child, workers), make([]string, workers)
-	started := 0
+	started, half := 0, 0
 	start := func(i int) {
 		names[i] = fmt.Sprintf("%s%d", prefix, started)
 		all[i] = startChild(t, path, "busy "+names[i])
@@ -411,6 +423,9 @@ func killWorkers(t *testing.T, workload, prefix string, workers, every int) {
 		status, ok := all[i].cmd.ProcessState.Sys().(syscall.WaitStatus)
 		require.True(t, ok && status.Signaled(), "a worker ended by itself: %v", all[i].cmd.ProcessState)
 		acked[names[i]] = int64(all[i].ack())
+		if all[i].half {
+			half++
+		}
 	}
 	// look checks the store beside the processes that live, if there are any.
 	var failures []error
@@ -463,7 +478,7 @@ func killWorkers(t *testing.T, workload, prefix string, workers, every int) {
 			}
 		}
 	}
-	enginetest.Report(t, "kill -9", workload, runs, 0, failures, false)
+	enginetest.Report(t, "kill -9", workload, runs, half, failures, false)
 }
 
 func TestGoroutinesLoseNoUpdate(t *testing.T) {

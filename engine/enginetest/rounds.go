@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -34,7 +35,11 @@ func number(t testing.TB, variable string, normal int) int {
 // counts, and its failures. A control must fail.
 func Report(t testing.TB, kind, name string, runs, half int, failures []error, control bool) {
 	t.Helper()
-	t.Logf("crash: %s %q: %d runs, %d failures, %d in a checkpoint (seed %d)", kind, name, runs, len(failures), half, Seed(t))
+	inside := ""
+	if half > 0 {
+		inside = fmt.Sprintf(", %d in a half-done checkpoint", half)
+	}
+	t.Logf("crash: %s %q: %d runs, %d failures%s (seed %d)", kind, name, runs, len(failures), inside, Seed(t))
 	switch {
 	case !control:
 		for _, err := range failures {

@@ -51,11 +51,17 @@ func sealObjects(b []byte) {
 			}
 			continue
 		}
-		// An object that makes no sense has no children that the engine would
-		// come to.
-		_ = container.Children(obj, layout.ObjectKind(obj), func(ref layout.Ref, _ layout.Kind) error {
-			todo = append(todo, ref)
-			return nil
-		})
+		todo = append(todo, children(obj)...)
 	}
+}
+
+// children returns what an object refers to. One that makes no sense, which may
+// panic, has no children that the engine would come to.
+func children(obj []byte) (refs []layout.Ref) {
+	defer func() { _ = recover() }()
+	_ = container.Children(obj, layout.ObjectKind(obj), func(ref layout.Ref, _ layout.Kind) error {
+		refs = append(refs, ref)
+		return nil
+	})
+	return refs
 }
