@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -127,4 +128,77 @@ func BenchmarkBatch(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/key")
+}
+
+// BenchmarkOpen opens stores of several sizes. After a crash, with the shm file
+// gone as after a power loss, opening reads the whole store: the time should be
+// proportional to the number of entries. After a clean close it should not
+// depend on it. It is a report, not a test: run it with -benchtime 5x.
+func BenchmarkOpen(b *testing.B) {
+	for _, n := range []int{10_000, 100_000, 1_000_000} {
+		path := filepath.Join(b.TempDir(), "bench.pongo")
+		if err := Create(path, CreateOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		filled := false
+		fill := func(b *testing.B) {
+			if filled {
+				return
+			}
+			filled = true
+			s := openBench(b, path)
+			for i := 0; i < n; i += 1000 {
+				err := s.Update(func(tx *Tx) error {
+					for k := i; k < min(n, i+1000); k++ {
+						o := PutOptions{Declared: true, New: NewAttr{Mode: 0o644}}
+						if _, err := tx.Put(RootID, value.String(fmt.Sprintf("key%08d", k)), value.String("fifteen bytes.."), o); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		open := func(b *testing.B, before func() error) {
+			fill(b)
+			for b.Loop() {
+				b.StopTimer()
+				if err := before(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				s := openBench(b, path)
+				b.StopTimer()
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+			seconds := b.Elapsed().Seconds() / float64(b.N)
+			b.ReportMetric(seconds, "s/open")
+			b.ReportMetric(seconds*1e9/float64(n), "ns/entry")
+			b.ReportMetric(0, "ns/op") // the same in another unit
+		}
+		b.Run(fmt.Sprintf("crash/%d", n), func(b *testing.B) {
+			open(b, func() error { return os.Remove(shmPath(path)) })
+		})
+		b.Run(fmt.Sprintf("clean/%d", n), func(b *testing.B) {
+			open(b, func() error { return nil })
+		})
+	}
+}
+
+func openBench(b *testing.B, path string) *Store {
+	b.Helper()
+	s, err := Open(path, Options{Commit: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
 }

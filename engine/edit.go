@@ -116,8 +116,10 @@ func (ed *edit) abandon() {
 	ed.built, ed.retired = ed.built[:0], ed.retired[:0]
 }
 
-// end gives the cursor back.
+// end gives the cursor back and forgets what was built: the next user of ed may
+// give up before it has begun, and must not free what this one has published.
 func (ed *edit) end() {
+	ed.built, ed.retired = ed.built[:0], ed.retired[:0]
 	if ed.cursor != nil {
 		ed.h.Release(ed.cursor)
 		ed.cursor = nil

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pongofs/engine"
+	"pongofs/engine/enginetest"
 	"pongofs/engine/value"
 	"pongofs/gc"
 )
@@ -45,6 +47,7 @@ func TestMain(m *testing.M) {
 var roles = map[string]func(args []string, path string) error{
 	"hooked": runHooked,
 	"busy":   runBusy,
+	"cut":    runCut,
 }
 
 // budget returns how often a test does something: n, unless the environment
@@ -102,6 +105,9 @@ func add(tx *engine.Tx, key string) error {
 	return err
 }
 
+// step is the i-th publish of a writer. What the store holds of a writer follows
+// from how many it has made; a writer whose name begins with "grow" also writes
+// large values.
 func step(s *engine.Store, name string, i int) error {
 	return s.Update(func(tx *engine.Tx) error {
 		if err := add(tx, "total"); err != nil {
@@ -110,12 +116,92 @@ func step(s *engine.Store, name string, i int) error {
 		if err := add(tx, "count-"+name); err != nil {
 			return err
 		}
-		text := strings.Repeat(name+" ", 1+i%400) // some inline, some blobs
-		_, err := tx.Put(engine.RootID, value.String(fmt.Sprintf("%s-%06d", name, i)), value.String(text), engine.PutOptions{})
-		if err == nil && i > 50 {
-			err = tx.Remove(engine.RootID, value.String(fmt.Sprintf("%s-%06d", name, i-50)))
+		_, err := tx.Put(engine.RootID, value.String(fmt.Sprintf("%s-%06d", name, i)), value.String(stepText(name, i)), engine.PutOptions{})
+		if err == nil && i > stepsKept {
+			err = tx.Remove(engine.RootID, value.String(fmt.Sprintf("%s-%06d", name, i-stepsKept)))
+		}
+		if err == nil && strings.HasPrefix(name, "grow") && i%largeEvery == 0 {
+			_, err = tx.Put(engine.RootID, value.String(fmt.Sprintf("large-%s-%d", name, i/largeEvery%largeKept)),
+				value.Bytes(largeBytes(i)), engine.PutOptions{})
 		}
 		return err
+	})
+}
+
+const (
+	stepsKept  = 50 // keys of the last publishes of a writer
+	largeEvery = 5  // publishes
+	largeKept  = 4  // large values
+)
+
+func stepText(name string, i int) string {
+	return strings.Repeat(name+" ", 1+i%400) // some inline, some blobs
+}
+
+func largeBytes(i int) []byte {
+	return bytes.Repeat([]byte(fmt.Sprintf("%08d", i)), 10_000+i%5*6_000)
+}
+
+// errState is a content that no steps lead to.
+var errState = errors.New("a state that never existed")
+
+// checkSteps demands that the store holds a state that steps lead to, with at
+// least as many steps of each writer as were acknowledged.
+func checkSteps(s *engine.Store, acked map[string]int64) error {
+	return s.View(func(tx *engine.Tx) error {
+		got := map[string]engine.Entry{}
+		err := tx.Scan(engine.RootID, value.Value{}, true, func(e engine.Entry) bool {
+			got[e.Key.AsString()] = e
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		counts, sum := map[string]int{}, int64(0)
+		for key, e := range got {
+			if name, ok := strings.CutPrefix(key, "count-"); ok {
+				counts[name] = int(e.Scalar.AsInt())
+				sum += e.Scalar.AsInt()
+			}
+		}
+		total := got["total"]
+		if len(counts) > 0 && total.Scalar.AsInt() != sum {
+			return fmt.Errorf("%w: counters sum to %d, total is %d", errState, sum, total.Scalar.AsInt())
+		}
+		for name, n := range acked {
+			if int64(counts[name]) < n {
+				return fmt.Errorf("lost: %d steps of %s were acknowledged, the store has %d", n, name, counts[name])
+			}
+		}
+		want := map[string]string{}
+		for name, n := range counts {
+			for i := max(1, n-stepsKept+1); i <= n; i++ {
+				want[fmt.Sprintf("%s-%06d", name, i)] = stepText(name, i)
+			}
+			for j := range largeKept {
+				if i := n / largeEvery * largeEvery; strings.HasPrefix(name, "grow") && i-j*largeEvery > 0 {
+					i -= j * largeEvery
+					want[fmt.Sprintf("large-%s-%d", name, i/largeEvery%largeKept)] = string(largeBytes(i))
+				}
+			}
+		}
+		for key, text := range want {
+			e, ok := got[key]
+			if !ok {
+				return fmt.Errorf("%w: %s is missing, counters %v", errState, key, counts)
+			}
+			v, err := tx.Value(&e)
+			if err != nil {
+				return err
+			}
+			if v.Kind() == value.KindBytes && string(v.AsBytes()) != text || v.Kind() == value.KindString && v.AsString() != text {
+				return fmt.Errorf("%w: %s is wrong, counters %v", errState, key, counts)
+			}
+		}
+		if n := len(got); n != 0 && n != len(want)+len(counts)+1 {
+			return fmt.Errorf("%w: %d entries, should be %d", errState, n, len(want)+len(counts)+1)
+		}
+		return nil
 	})
 }
 
@@ -136,10 +222,12 @@ type child struct {
 	cmd   *exec.Cmd
 	mu    sync.Mutex
 	acked int
+	half  bool // in a checkpoint, as far as it has told
 	done  chan struct{}
 }
 
-func startChild(t *testing.T, path, role string) *child {
+// startChild starts a child. It tells of each number that the child prints.
+func startChild(t *testing.T, path, role string, told ...func(n int)) *child {
 	t.Helper()
 	c := &child{cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), childRole+"="+role, childStore+"="+path)
@@ -151,10 +239,18 @@ func startChild(t *testing.T, path, role string) *child {
 		defer close(c.done)
 		sc := bufio.NewScanner(out)
 		for sc.Scan() {
+			if text := sc.Text(); text == "+" || text == "-" {
+				c.mu.Lock()
+				c.half = text == "+"
+				c.mu.Unlock()
+			}
 			if n, err := strconv.Atoi(sc.Text()); err == nil {
 				c.mu.Lock()
 				c.acked = n
 				c.mu.Unlock()
+				for _, tell := range told {
+					tell(n)
+				}
 			}
 		}
 	}()
@@ -255,10 +351,21 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	}
 }
 
-// runBusy is a writer that also makes checkpoints, collects and makes the file
-// grow, until it is killed.
+// runBusy is a writer that makes checkpoints, slowly, so that a kill often hits
+// a half-done one, until it is killed. One whose name begins with "grow" also
+// collects, and makes the file grow.
 func runBusy(args []string, path string) error {
-	s, err := engine.Open(path, engine.Options{Commit: 5 * time.Millisecond})
+	s, err := engine.Open(path, engine.Options{Commit: 5 * time.Millisecond, Collect: collect, Hook: func(point string) {
+		switch point {
+		case "checkpoint.announced":
+			fmt.Println("+")
+		case "checkpoint.synced":
+			fmt.Println("-")
+		}
+		if enginetest.InCheckpoint(point) && rand.IntN(2) == 0 {
+			time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+		}
+	}})
 	if err != nil {
 		return err
 	}
@@ -268,21 +375,18 @@ func runBusy(args []string, path string) error {
 			return err
 		}
 		fmt.Println(i)
-		switch i % 50 {
-		case 10:
+		grows := strings.HasPrefix(args[0], "grow")
+		switch {
+		case i%50 == 10:
 			err = s.Sync(context.Background())
-		case 20:
+		case i%50 == 20 && grows:
 			err = c.Quick()
-		case 30:
+		case i%50 == 30 && grows:
 			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 			if _, err = c.Full(ctx); errors.Is(err, context.DeadlineExceeded) || errors.Is(err, gc.ErrRunning) {
 				err = nil // another one collects, or somebody reads for long
 			}
 			cancel()
-		case 40:
-			err = s.Update(func(tx *engine.Tx) error {
-				return tx.Root().Set("large-"+args[0], make([]byte, 300_000+i))
-			})
 		}
 		if err != nil {
 			return err
@@ -290,19 +394,26 @@ func runBusy(args []string, path string) error {
 	}
 }
 
-// TestKillsAtRandom keeps four processes at work on one store and kills one of
-// them at a random instant, again and again, sometimes all: nothing that was
-// acknowledged is missing, and nothing is lost of the space.
+// TestKillsAtRandom kills a process at a random instant, again and again, under
+// several workloads: nothing that was acknowledged is missing, the state is one
+// that existed, and nothing is lost of the space. Package integration has the
+// workload through a mount.
 func TestKillsAtRandom(t *testing.T) {
+	t.Run("API writes", func(t *testing.T) { killWorkers(t, "API writes", "w", 1, 1) })
+	t.Run("several processes", func(t *testing.T) { killWorkers(t, "several processes", "w", 4, 10) })
+	t.Run("gc and growth", func(t *testing.T) { killWorkers(t, "gc and growth", "grow", 2, 10) })
+}
+
+// killWorkers keeps processes at work on one store and kills one of them at a
+// time, and all of them every so many rounds.
+func killWorkers(t *testing.T, workload, prefix string, workers, every int) {
 	path := newStorePath(t)
-	kills := budget(t, "PONGOFS_KILLS", 12)
-	const workers = 4
-	acked := map[string]int{}
-	var all [workers]*child
-	var names [workers]string
-	started := 0
+	kills := enginetest.Crashes(t)
+	acked := map[string]int64{}
+	all, names := make([]*child, workers), make([]string, workers)
+	started, half := 0, 0
 	start := func(i int) {
-		names[i] = fmt.Sprintf("w%d", started)
+		names[i] = fmt.Sprintf("%s%d", prefix, started)
 		all[i] = startChild(t, path, "busy "+names[i])
 		started++
 	}
@@ -311,51 +422,63 @@ func TestKillsAtRandom(t *testing.T) {
 		_ = all[i].wait()
 		status, ok := all[i].cmd.ProcessState.Sys().(syscall.WaitStatus)
 		require.True(t, ok && status.Signaled(), "a worker ended by itself: %v", all[i].cmd.ProcessState)
-		acked[names[i]] = all[i].ack()
+		acked[names[i]] = int64(all[i].ack())
+		if all[i].half {
+			half++
+		}
 	}
-	look := func() {
+	// look checks the store beside the processes that live, if there are any.
+	var failures []error
+	look := func(alone bool) {
 		s, err := engine.Open(path, engine.Options{})
 		require.NoError(t, err)
-		defer func() { require.NoError(t, s.Close()) }()
-		total := 0
-		for name, n := range acked {
-			got := count(t, s, "count-"+name)
-			require.GreaterOrEqual(t, got, n, "an acknowledged update of %s is missing", name)
-			require.LessOrEqual(t, got, n+1, name)
-			total += got
+		if err := checkSteps(s, acked); err != nil {
+			failures = append(failures, err)
 		}
-		require.Equal(t, total, count(t, s, "total"))
-		s.Internals().CleanDead()
-		requireNoLeak(t, s)
+		for name, n := range acked {
+			if got := int64(count(t, s, "count-"+name)); got > n+1 {
+				failures = append(failures, fmt.Errorf("%s has made %d steps and told of %d", name, got, n))
+			}
+		}
+		if alone {
+			s.Internals().CleanDead()
+			requireNoLeak(t, s)
+		}
+		require.NoError(t, s.Close())
+		if alone {
+			require.NoError(t, enginetest.Clean(path))
+		}
 	}
 	for i := range workers {
 		start(i)
 	}
-	for n := range kills {
+	runs := 0
+	for runs < kills {
 		victim := rand.IntN(workers)
 		for all[victim].ack() == 0 {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Duration(rand.IntN(30_000)) * time.Microsecond)
 		end(victim)
-		if n%25 == 11 || n == kills-1 {
-			for i := range workers {
-				if i != victim {
-					end(i)
-				}
-			}
-			look()
-			for i := range workers {
-				start(i)
-			}
+		runs++
+		if runs%every != 0 && runs < kills {
+			look(false)
+			start(victim)
 			continue
 		}
-		start(victim)
+		for i := range workers {
+			if i != victim {
+				end(i)
+			}
+		}
+		look(true)
+		for i := range workers {
+			if runs < kills {
+				start(i)
+			}
+		}
 	}
-	for i := range workers {
-		end(i)
-	}
-	look()
+	enginetest.Report(t, "kill -9", workload, runs, half, failures, false)
 }
 
 func TestGoroutinesLoseNoUpdate(t *testing.T) {

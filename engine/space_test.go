@@ -174,6 +174,30 @@ func TestFailedSyncPoisons(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestRefusedUpdateFreesNothing: an update that is refused before it has begun
+// leaves alone what the one before it has published.
+func TestRefusedUpdateFreesNothing(t *testing.T) {
+	var fail atomic.Bool
+	s, err := engine.Open(newStorePath(t), engine.Options{Commit: -1, MapHooks: &mapping.Hooks{Sync: func() error {
+		if fail.Load() {
+			return syscall.EIO
+		}
+		return nil
+	}}})
+	require.NoError(t, err)
+	require.NoError(t, putString(s, "a", strings.Repeat("x", 10_000)))
+	fail.Store(true)
+	require.ErrorIs(t, s.Sync(context.Background()), engine.ErrPoisoned)
+	before := s.Internals().Heap().Usage()
+	for range 10 {
+		require.ErrorIs(t, putString(s, "b", "y"), engine.ErrPoisoned)
+	}
+	after := s.Internals().Heap().Usage()
+	require.Equal(t, before.Objects, after.Objects)
+	require.Equal(t, before.UsedBytes, after.UsedBytes)
+	require.ErrorIs(t, s.Close(), engine.ErrPoisoned)
+}
+
 // TestLargeValueRewrite writes blocks of one large value again and again, among
 // small entries whose garbage leaves gaps too small for blocks.
 func TestLargeValueRewrite(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pongofs/engine/enginetest"
 )
 
 // TestKillBackup kills backups and compactions with SIGKILL at some moment:
@@ -24,7 +26,7 @@ func TestKillBackup(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	whole := 0
-	for range kills(t, 5) {
+	for range max(5, enginetest.Crashes(t)/5) {
 		for _, args := range [][]string{{"backup", store, out}, {"compact", store}} {
 			cmd := exec.Command(binary, args...)
 			if err := cmd.Start(); err != nil {

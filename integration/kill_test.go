@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"pongofs/engine/enginetest"
 )
 
 // TestKillMount kills the server of a mount with SIGKILL while a shell writes,
@@ -17,11 +19,10 @@ func TestKillMount(t *testing.T) {
 	const files = 7
 	dir := newDir(t)
 	store, m := newMount(t, dir)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := enginetest.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
-	written := 0
-	for round := range kills(t, 5) {
+	written, runs := 0, enginetest.Crashes(t)
+	for round := range runs {
 		shell := shellLoop(t, `
 			i=$2
 			while :; do
@@ -58,6 +59,10 @@ func TestKillMount(t *testing.T) {
 		written = checkWrites(t, m.dir, files, acked)
 	}
 	unmount(t, m)
+	if err := enginetest.Clean(store); err != nil {
+		t.Error(err)
+	}
+	enginetest.Report(t, "kill -9", "a mount", runs, 0, nil, false)
 }
 
 // checkWrites checks that the writes up to acked are there, and returns the

@@ -30,7 +30,7 @@ var layers = []struct {
 	{"engine", []string{"engine/container", "engine/epoch", "engine/heap", "engine/layout", "engine/mapping", "engine/trace", "engine/value"}},
 	// Models of the protocols, a few words of state each; tests only.
 	{"engine/protomodel", nil},
-	{"engine/enginetest", []string{"engine", "engine/check", "engine/value"}},
+	{"engine/enginetest", []string{"engine", "engine/check", "engine/container", "engine/layout", "engine/mapping"}},
 	{"encoding", []string{"engine/value"}},
 	{"gc", []string{"engine", "engine/epoch", "engine/heap", "engine/trace"}},
 	{"fsnode", []string{"engine", "engine/value", "encoding"}},

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -23,6 +22,12 @@ var scratch string
 var repo string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(hookedServer) != "" {
+		if err := serveHooked(os.Args[1:]); err != nil {
+			os.Exit(trouble(err))
+		}
+		os.Exit(0)
+	}
 	os.Exit(runTests(m))
 }
 
@@ -91,17 +96,4 @@ func mountsBelow(dir string) ([]string, error) {
 		}
 	}
 	return dirs, nil
-}
-
-// kills returns how often kill tests kill: PONGOFS_KILLS, or the default.
-func kills(t *testing.T, normal int) int {
-	s := os.Getenv("PONGOFS_KILLS")
-	if s == "" {
-		return normal
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("PONGOFS_KILLS: %v", err)
-	}
-	return n
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // fsType is the type of our mounts as mountinfo shows it.
@@ -123,7 +125,8 @@ func realPath(path string) (string, error) {
 		}
 		path = filepath.Join(dir, filepath.Base(path))
 		info, err := os.Lstat(path)
-		if isDeadMount(err) {
+		// A mount without a server, or one whose store cannot be read.
+		if isDeadMount(err) || errors.Is(err, syscall.EIO) {
 			return path, nil
 		}
 		if err != nil {

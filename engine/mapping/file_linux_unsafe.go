@@ -20,9 +20,18 @@ func OpenFile(f *os.File, reserve, min int64, readOnly bool) (*Mapping, error) {
 	}
 	for size := reserve; ; size /= 2 {
 		p, err := unix.MmapPtr(int(f.Fd()), 0, nil, uintptr(size), prot, unix.MAP_SHARED|unix.MAP_NORESERVE)
+		if err == nil {
+			if err = roomLeft(); err != nil {
+				err = errors.Join(err, unix.MunmapPtr(p, uintptr(size)))
+			}
+		}
 		if err != nil {
 			if errors.Is(err, unix.ENOMEM) && size/2 >= min {
 				continue
+			}
+			if errors.Is(err, unix.ENOMEM) {
+				err = fmt.Errorf("%w: the address space of this process is limited: raise the limit to 4 GiB or more (ulimit -v)",
+					unix.ENOMEM)
 			}
 			return nil, fmt.Errorf("map %s: %w", f.Name(), err)
 		}
@@ -32,6 +41,17 @@ func OpenFile(f *os.File, reserve, min int64, readOnly bool) (*Mapping, error) {
 		_ = madvise(p, size, unix.MADV_DONTFORK)
 		return &Mapping{base: p, reserved: size, file: f, readOnly: readOnly}, nil
 	}
+}
+
+// roomLeft fails when a mapping has left too little address space for the rest
+// of the process, which would end at its next allocation.
+func roomLeft() error {
+	const room = 256 << 20
+	p, err := unix.MmapPtr(-1, 0, nil, room, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return err
+	}
+	return unix.MunmapPtr(p, room)
 }
 
 func madvise(p unsafe.Pointer, n int64, advice int) error {
