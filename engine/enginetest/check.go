@@ -73,11 +73,11 @@ func sound(s *engine.Store) error {
 }
 
 // Clean holds a store that nobody has open against every rule of the format.
-func Clean(path string) error { return clean(path, false) }
+func Clean(path string) error { return clean(path, 0) }
 
-// clean is Clean for a store in which a checkpoint record may be torn: it does
-// not count, and is there until its page is used again.
-func clean(path string, torn bool) (err error) {
+// clean is Clean for a store in which some checkpoint records may be torn: they do
+// not count, and are there until their pages are used again.
+func clean(path string, torn int) (err error) {
 	off, err := engine.OpenOffline(path, false, true)
 	if err != nil {
 		return err
@@ -88,7 +88,14 @@ func clean(path string, torn bool) (err error) {
 	}
 	var rep check.Report
 	check.Pages(off.File(), off.Size(), &rep)
-	if torn && rep.Errors == 1 && len(rep.Findings) == 1 && rep.Findings[0].Rule == check.RuleCheckpoint {
+	records := len(rep.Findings)
+	for _, f := range rep.Findings {
+		if f.Rule != check.RuleCheckpoint {
+			records = -1
+			break
+		}
+	}
+	if rep.More == 0 && records >= 0 && records <= torn {
 		rep = check.Report{}
 	}
 	v := off.Versions()

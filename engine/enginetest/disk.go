@@ -52,8 +52,8 @@ type Image struct {
 	Acked map[string]int64
 	// Half says that a checkpoint was half done.
 	Half bool
-	// Torn says that a checkpoint record was written in part.
-	Torn bool
+	// Torn is how many checkpoint records were written in part.
+	Torn int
 }
 
 // snapshot is the content of the file at some moment.
@@ -228,7 +228,7 @@ func (d *Disk) cut() (image Image, ok bool, err error) {
 			continue
 		}
 		if torn && isRecord {
-			image.Torn = true
+			image.Torn++
 			// The record has a checksum of its own, so that it does not depend on
 			// sectors being written whole.
 			for word := off; word < off+sector; word += 8 {
