@@ -14,22 +14,8 @@ import (
 // room that is made can be used.
 func TestFullDisk(t *testing.T) {
 	needFuse(t)
-	if os.Getuid() != 0 {
-		t.Skip("only root can mount a small disk")
-	}
 	dir := newDir(t)
-	disk := filepath.Join(dir, "disk")
-	if err := os.Mkdir(disk, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=40m"); err != nil {
-		t.Skipf("no mount of a small disk: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Errorf("%s: %v", disk, err)
-		}
-	})
+	disk := newDisk(t, dir, "40m")
 	store := filepath.Join(disk, "store.pongo")
 	pongofs(t, "create", store)
 	pongofs(t, "set", store, "before", "42")
@@ -76,6 +62,27 @@ func TestFullDisk(t *testing.T) {
 	if got := pongofs(t, "get", store, "before"); got != "42\n" {
 		t.Errorf("before is %q", got)
 	}
+}
+
+// newDisk mounts a small disk below dir and returns where.
+func newDisk(t *testing.T, dir, size string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a disk")
+	}
+	disk := filepath.Join(dir, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size="+size); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Errorf("%s: %v", disk, err)
+		}
+	})
+	return disk
 }
 
 // fill makes a file that takes all the room there is.

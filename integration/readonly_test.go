@@ -13,22 +13,8 @@ import (
 // the commands and through a mount; what would change it fails with a reason.
 func TestReadOnlyMedium(t *testing.T) {
 	needFuse(t)
-	if os.Getuid() != 0 {
-		t.Skip("only root can mount a medium")
-	}
 	dir := newDir(t)
-	disk := filepath.Join(dir, "disk")
-	if err := os.Mkdir(disk, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Errorf("%s: %v", disk, err)
-		}
-	})
+	disk := newDisk(t, dir, "64m")
 	store := filepath.Join(disk, "store.pongo")
 	pongofs(t, "create", store)
 	pongofs(t, "import", store, filepath.Join(repo, "data", "gh_emoji.json"), "emoji")

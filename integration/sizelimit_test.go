@@ -18,7 +18,7 @@ func TestFileSizeLimit(t *testing.T) {
 	needFuse(t)
 	prlimit, err := exec.LookPath("prlimit")
 	if err != nil {
-		t.Skip("prlimit is not installed")
+		t.Fatal("prlimit is missing, which every Debian has (util-linux)")
 	}
 	dir := newDir(t)
 	store, m := newMount(t, dir)
