@@ -64,6 +64,8 @@ func (controlDir) attr(a *fuse.Attr) error {
 
 func (controlDir) parent() uint64 { return uint64(engine.RootID) }
 
+func (controlDir) path() string { return "/.pongo" }
+
 func (c controlDir) child(name string) (virtual, uint64) {
 	for i, f := range c.files {
 		if f.name == name {
@@ -103,6 +105,8 @@ func (f controlFile) attr(a *fuse.Attr) error {
 }
 
 func (controlFile) parent() uint64 { return controlIDs }
+
+func (f controlFile) path() string { return "/.pongo/" + f.name }
 
 func (f controlFile) open(flags uint32) (openFile, error) {
 	if flags&syscall.O_ACCMODE != syscall.O_RDONLY {

@@ -288,6 +288,8 @@ func (fs *fileSystem) frozenSide(dir *node) (virtual, uint64) {
 
 func (s frozenSide) parent() uint64 { return s.dir.id }
 
+func (s frozenSide) path() string { return sidecarPath(s.fs.path(s.dir)) }
+
 func (s frozenSide) content() (c sideContent, err error) {
 	err = s.fs.view(s.dir, func(tx Tx, dir *engine.Entry) error {
 		c, err = makeSidecar(tx, dir)

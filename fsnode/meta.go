@@ -24,6 +24,8 @@ func (metaDir) attr(a *fuse.Attr) error {
 
 func (metaDir) parent() uint64 { return controlIDs }
 
+func (metaDir) path() string { return "/.pongo/meta" }
+
 func (d metaDir) child(name string) (virtual, uint64) {
 	for i, known := range d.list() {
 		if known == name {

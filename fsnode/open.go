@@ -332,7 +332,11 @@ func (fs *fileSystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Statu
 		return fuse.EBADF
 	}
 	if h.file != nil {
-		return fs.status("fsync", h.n, h.file.flush())
+		err := h.file.flush()
+		if err != nil {
+			fs.noteRefusal(h.n, in.Pid, err)
+		}
+		return fs.status("fsync", h.n, err)
 	}
 	if h.n.staged.Load() > 0 {
 		if err := fs.publishStaged(h); err != nil {

@@ -109,6 +109,9 @@ func (fs *fileSystem) noteRefusal(n *node, pid uint32, err error) {
 	if n == nil {
 		return
 	}
+	if side, ok := n.virtual.(sidecar); ok {
+		n = side.dir // which getfattr reaches
+	}
 	if err == nil {
 		fs.refused.accepted(n.id)
 		return
@@ -130,17 +133,14 @@ func (fs *fileSystem) noteRefusal(n *node, pid uint32, err error) {
 // for messages.
 func (fs *fileSystem) path(n *node) string {
 	const maxDepth = 4096
-	if f, ok := n.virtual.(metaFile); ok {
-		return f.path()
+	if n.virtual != nil {
+		return n.virtual.path()
 	}
 	var parts []string
 	for depth := 0; n != nil && n.id != uint64(engine.RootID) && depth < maxDepth; depth++ {
 		n.loc.RLock()
 		parent, key := n.parent, n.key
 		n.loc.RUnlock()
-		if n.virtual != nil {
-			parent, key = engine.ID(n.virtual.parent()), value.String("(virtual)")
-		}
 		name, _ := encoding.EscapeName(key)
 		if key.Kind() == value.KindInt {
 			name, _ = encoding.EscapeListName(key)

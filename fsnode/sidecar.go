@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +24,11 @@ type sidecar struct {
 
 // parent is the directory that the sidecar speaks of.
 func (s sidecar) parent() uint64 { return s.dir.id }
+
+func (s sidecar) path() string { return sidecarPath(s.fs.path(s.dir)) }
+
+// sidecarPath returns the path of the sidecar of a directory.
+func sidecarPath(dir string) string { return strings.TrimSuffix(dir, "/") + "/" + encoding.SidecarName }
 
 // content returns the sidecar as of the newest version.
 func (s sidecar) content() (sideContent, error) {

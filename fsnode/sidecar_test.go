@@ -55,7 +55,7 @@ func TestSidecarContent(t *testing.T) {
 {"name":"nanf","type":"float"}
 {"name":"s42","type":"string"}
 float`},
-		{`cp /etc/hostname src/.pongo-types 2>&1; tail -1 .pongo/errors | cut -d' ' -f3-7`, "cp: failed to close 'src/.pongo-types': Invalid argument\n/src .pongo-types line 1: invalid"},
+		{`cp /etc/hostname src/.pongo-types 2>&1; cut -d' ' -f3-7 .pongo/errors; getfattr --only-values -n user.pongo.error src | cut -d' ' -f1-4`, "cp: failed to close 'src/.pongo-types': Invalid argument\n/src .pongo-types line 1: invalid\n.pongo-types line 1: invalid"},
 		{`rm src/.pongo-types; ls -A src | head -1; cat src/.pongo-types; getfattr --only-values -n user.pongo.type src/s42`, "b\ncat: src/.pongo-types: No such file or directory\nstring"},
 		{`touch -d 2001-02-03 src/l/.pongo-types; chmod 600 src/l/.pongo-types; stat -c '%a %y' src/l/.pongo-types | cut -c1-14`, "600 2001-02-03"},
 		{`mv src/c/.pongo-types x; echo $?; rm -rf src; ls -A`, "mv: cannot move 'src/c/.pongo-types' to 'x': Operation not permitted\n1"},

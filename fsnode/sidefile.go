@@ -73,7 +73,6 @@ func (f *sideFile) flush() error {
 		mtime = time.Now().UnixNano()
 	}
 	if err := f.side.apply(f.text, mtime); err != nil {
-		f.side.fs.noteRefusal(f.side.dir, 0, err)
 		return err
 	}
 	f.dirty = false

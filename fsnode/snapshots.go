@@ -34,6 +34,8 @@ func (snapshotsDir) attr(a *fuse.Attr) error {
 
 func (snapshotsDir) parent() uint64 { return controlIDs }
 
+func (snapshotsDir) path() string { return "/.pongo/snapshots" }
+
 // child returns nothing: what is in the directory are nodes of frozen versions.
 func (snapshotsDir) child(string) (virtual, uint64) { return nil, 0 }
 

@@ -19,6 +19,8 @@ type virtual interface {
 	attr(a *fuse.Attr) error
 	// parent returns the inode number of the directory that it is in.
 	parent() uint64
+	// path returns the path below the mountpoint, for messages.
+	path() string
 }
 
 // virtualDir is a virtual directory.
