@@ -149,17 +149,6 @@ func (w *window) next(n int) bool {
 	return true
 }
 
-// fill marks n granules from g as used.
-func fill(occ *[layout.SlabWords]uint64, g, n int) {
-	for n > 0 {
-		bit := g % 64
-		k := min(n, 64-bit)
-		occ[g/64] |= (^uint64(0) >> (64 - k)) << bit
-		g += k
-		n -= k
-	}
-}
-
 // findRun returns the first run of n free granules at or behind from.
 func findRun(occ *[layout.SlabWords]uint64, from, n int) (int, bool) {
 	g := from

@@ -304,30 +304,26 @@ func (h *Heap) take(slab uint64, occ *[layout.SlabWords]uint64) bool {
 //
 // Preconditions: the caller holds the lease.
 func (h *Heap) occupancy(slab uint64, occ *[layout.SlabWords]uint64) int {
-	*occ = [layout.SlabWords]uint64{}
 	d := h.view.Slab(slab)
 	used := 0
+	// The slab as one number of 2048 bits. An end bit counts when it is the first
+	// at or behind a start bit. Adding the start bits to the complement of the end
+	// bits finds these: where an object starts, the carry runs through the ones up
+	// to the first end bit, whose zero it sets. Twice the end bits that count less
+	// the start bits is the sum of 2^(end+1) - 2^start over all objects, and each
+	// term has just the bits of its object.
+	var carry, borrow, shifted uint64
 	for w := range d.Starts {
-		for set := d.Starts[w].Load(); set != 0; set &= set - 1 {
-			g := w*64 + bits.TrailingZeros64(set)
-			n := endOf(&d.Ends, g) - g
-			fill(occ, g, n)
-			used += n
-		}
+		starts := d.Starts[w].Load()
+		var reached uint64
+		reached, carry = bits.Add64(^d.Ends[w], starts, carry)
+		ends := reached & d.Ends[w]
+		occ[w], borrow = bits.Sub64(ends<<1|shifted, starts, borrow)
+		shifted = ends >> 63
+		occ[w] |= starts // changes nothing, unless the shm file was damaged
+		used += bits.OnesCount64(occ[w])
 	}
 	return used
-}
-
-// endOf returns the granule behind the object that starts at g.
-func endOf(ends *[layout.SlabWords]uint64, g int) int {
-	for w, word := g/64, ends[g/64]>>(g%64)<<(g%64); ; word = ends[w] {
-		if word != 0 {
-			return w*64 + bits.TrailingZeros64(word) + 1
-		}
-		if w++; w == layout.SlabWords {
-			return granulesPerSlab // never, unless the shm file was damaged
-		}
-	}
 }
 
 // setEnd notes that an object has the n granules from g.

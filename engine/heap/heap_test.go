@@ -400,6 +400,58 @@ func TestFlush(t *testing.T) {
 		require.NoError(t, err)
 		c.Flush()
 		slab, g := place(ref)
-		require.Equal(t, int(g)+(size+layout.Granule-1)/layout.Granule, endOf(&h.view.Slab(slab).Ends, int(g)))
+		n := (size + layout.Granule - 1) / layout.Granule
+		h.occupancy(slab, &occ)
+		var want [layout.SlabWords]uint64
+		fill(&want, int(g), n)
+		for w := range want {
+			require.Equal(t, want[w]&occ[w], want[w])
+		}
+	}
+}
+
+// Whatever was freed and allocated before, the occupancy is that of the objects
+// whose start bits are set: old end bits mean nothing.
+func TestOccupancy(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	w := newWorld(t, 64, 64, nil)
+	h := w.heap(1, nil)
+	const slab = layout.ReservedSlabs
+	d := h.view.Slab(slab)
+	for range 2000 {
+		// Leave any end bits in what is free.
+		for i := range d.Starts {
+			d.Starts[i].Store(0)
+			d.Ends[i] = r.Uint64()
+		}
+		largest := 1 + r.IntN(1+r.IntN(600))
+		var want [layout.SlabWords]uint64
+		used := 0
+		for g := 0; g < granulesPerSlab; {
+			n := min(1+r.IntN(largest), granulesPerSlab-g)
+			setEnd(&d.Ends, g, n)
+			if r.IntN(3) > 0 {
+				d.Starts[g/64].Or(1 << (g % 64))
+				fill(&want, g, n)
+				used += n
+			}
+			if g += n; r.IntN(3) == 0 {
+				g += r.IntN(100)
+			}
+		}
+		var occ [layout.SlabWords]uint64
+		require.Equal(t, used, h.occupancy(slab, &occ))
+		require.Equal(t, want, occ)
+	}
+}
+
+// fill marks n granules from g as used.
+func fill(occ *[layout.SlabWords]uint64, g, n int) {
+	for n > 0 {
+		bit := g % 64
+		k := min(n, 64-bit)
+		occ[g/64] |= (^uint64(0) >> (64 - k)) << bit
+		g += k
+		n -= k
 	}
 }
