@@ -17,8 +17,20 @@ type edit struct {
 	cursor *heap.Cursor
 	birth  uint64
 
-	built   []layout.Ref    // objects allocated, some given up since
+	built   []allocation    // objects allocated, some given up since
 	retired []epoch.Retired // objects of the base that the new version drops
+}
+
+// allocation is an object that an edit has made: its granules above bit 48, its
+// ref below. The zero allocation is one that was given back.
+type allocation uint64
+
+func (a allocation) ref() layout.Ref { return layout.Ref(a & (1<<48 - 1)) }
+func (a allocation) granules() int   { return int(a >> 48) }
+
+// note puts a new object on the list.
+func (ed *edit) note(ref layout.Ref, obj []byte) {
+	ed.built = append(ed.built, allocation(len(obj)/layout.Granule)<<48|allocation(ref))
 }
 
 // begin prepares the edit to build the version of sequence birth.
@@ -44,8 +56,42 @@ func (ed *edit) Alloc(kind layout.Kind, size int) (layout.Ref, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	ed.built = append(ed.built, ref)
+	ed.note(ref, obj)
 	return ref, obj, nil
+}
+
+// AllocUnset implements container.Editor.
+func (ed *edit) AllocUnset(kind layout.Kind, size int) (layout.Ref, []byte, error) {
+	ref, obj, err := ed.cursor.AllocUnset(kind, size, ed.birth)
+	if err != nil {
+		return 0, nil, err
+	}
+	ed.note(ref, obj)
+	return ref, obj, nil
+}
+
+// smallObject is the size of most objects that are copied: inner nodes with a
+// short separator.
+const smallObject = 2 * layout.Granule
+
+// Copy implements container.Editor.
+func (ed *edit) Copy(ref layout.Ref, obj []byte, size int) (layout.Ref, []byte, error) {
+	to, dst, err := ed.cursor.AllocUnset(layout.ObjectKind(obj), size, ed.birth)
+	if err != nil {
+		return ref, obj, err
+	}
+	ed.note(to, dst)
+	if len(dst) == smallObject && len(obj) == smallObject {
+		// Of fixed length: without a call. What is behind size is zero in obj.
+		*(*[smallObject - layout.HeaderSize]byte)(dst[layout.HeaderSize:]) = [smallObject - layout.HeaderSize]byte(obj[layout.HeaderSize:])
+	} else {
+		n := copy(dst[layout.HeaderSize:], obj[layout.HeaderSize:size])
+		clear(dst[layout.HeaderSize+n:])
+	}
+	ed.retired = append(ed.retired, epoch.Retired{
+		Ref: ref, Granules: len(obj) / layout.Granule, Birth: layout.ObjectBirth(obj),
+	})
+	return to, dst, nil
 }
 
 // Owned implements container.Editor.
@@ -82,17 +128,14 @@ func (ed *edit) FreeValue(ref layout.Ref, id uint64) {
 // frees the others.
 func (ed *edit) seal() {
 	ed.cursor.Flush()
-	for i, ref := range ed.built {
-		if ref == layout.Nil {
+	for i, a := range ed.built {
+		if a == 0 {
 			continue
 		}
-		obj, err := ed.h.Object(ref, layout.KindFree)
-		if err != nil {
-			panic(err) // we have allocated it ourselves
-		}
+		obj := ed.h.Allocation(a.ref(), a.granules())
 		if layout.ObjectKind(obj) == layout.KindFree {
-			ed.built[i] = layout.Nil // abandon must not free it again
-			ed.h.Free(ref, layout.ObjectGranules(obj))
+			ed.built[i] = 0 // abandon must not free it again
+			ed.h.Free(a.ref(), a.granules())
 			continue
 		}
 		layout.Seal(obj)
@@ -104,13 +147,10 @@ func (ed *edit) abandon() {
 	if ed.cursor != nil {
 		ed.cursor.Flush()
 	}
-	for i, ref := range ed.built {
-		if ref == layout.Nil {
-			continue
-		}
-		ed.built[i] = layout.Nil
-		if obj, err := ed.h.Object(ref, layout.KindFree); err == nil {
-			ed.h.Free(ref, layout.ObjectGranules(obj))
+	for i, a := range ed.built {
+		if a != 0 {
+			ed.built[i] = 0
+			ed.h.Free(a.ref(), a.granules())
 		}
 	}
 	ed.built, ed.retired = ed.built[:0], ed.retired[:0]

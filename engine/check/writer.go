@@ -86,6 +86,22 @@ func (w *Writer) Alloc(kind layout.Kind, size int) (layout.Ref, []byte, error) {
 	return ref, obj, nil
 }
 
+// AllocUnset implements container.Editor.
+func (w *Writer) AllocUnset(kind layout.Kind, size int) (layout.Ref, []byte, error) {
+	return w.Alloc(kind, size)
+}
+
+// Copy implements container.Editor.
+func (w *Writer) Copy(ref layout.Ref, obj []byte, size int) (layout.Ref, []byte, error) {
+	to, dst, err := w.Alloc(layout.ObjectKind(obj), size)
+	if err != nil {
+		return ref, obj, err
+	}
+	copy(dst[layout.HeaderSize:], obj[layout.HeaderSize:size])
+	w.Free(ref)
+	return to, dst, nil
+}
+
 // grow allocates disk space up to end, so that a full disk is an error here
 // and not a fault later.
 func (w *Writer) grow(end int64) error {

@@ -39,6 +39,25 @@ func (a *arena) Object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
 }
 
 func (a *arena) Alloc(kind layout.Kind, size int) (layout.Ref, []byte, error) {
+	ref, obj, err := a.AllocUnset(kind, size)
+	if err == nil {
+		clear(obj[layout.HeaderSize:])
+	}
+	return ref, obj, err
+}
+
+func (a *arena) Copy(ref layout.Ref, obj []byte, size int) (layout.Ref, []byte, error) {
+	to, dst, err := a.AllocUnset(layout.ObjectKind(obj), size)
+	if err != nil {
+		return ref, obj, err
+	}
+	n := copy(dst[layout.HeaderSize:], obj[layout.HeaderSize:size])
+	clear(dst[layout.HeaderSize+n:])
+	a.Free(ref)
+	return to, dst, nil
+}
+
+func (a *arena) AllocUnset(kind layout.Kind, size int) (layout.Ref, []byte, error) {
 	g := (size + layout.Granule - 1) / layout.Granule
 	var ref layout.Ref
 	if list := a.free[g]; len(list) > 0 {
@@ -57,7 +76,7 @@ func (a *arena) Alloc(kind layout.Kind, size int) (layout.Ref, []byte, error) {
 	}
 	n := g * layout.Granule
 	obj := a.buf[ref : int(ref)+n : int(ref)+n]
-	layout.InitObject(obj, kind, a.seq)
+	layout.SetHeader(obj, kind, a.seq)
 	a.live += n
 	a.copied += n
 	a.allocs++

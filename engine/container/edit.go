@@ -148,7 +148,7 @@ func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
 		ref, obj, left := s.ref, s.obj, innerLeft(s.obj).Count
 		if fresh || !ed.Owned(ref) {
 			var err error
-			if ref, obj, err = copyInner(ed, ref, obj); err != nil {
+			if ref, obj, err = ed.Copy(ref, obj, layout.InnerSepOff+len(innerSep(obj))); err != nil {
 				return Tree{}, err
 			}
 		}

@@ -110,26 +110,6 @@ func newInner(ed Editor, left Tree, sep []byte, right Tree) (Tree, error) {
 	return t, nil
 }
 
-// smallInner is the size of most inner nodes: separators are short.
-const smallInner = 2 * layout.Granule
-
-// copyInner makes a copy of the inner node at ref and gives that up.
-func copyInner(ed Editor, ref layout.Ref, obj []byte) (layout.Ref, []byte, error) {
-	n := layout.InnerSepOff + len(innerSep(obj))
-	to, dst, err := ed.Alloc(layout.KindInner, n)
-	if err != nil {
-		return ref, obj, err
-	}
-	if len(dst) == smallInner && len(obj) == smallInner {
-		// Of fixed length: without a call.
-		*(*[smallInner - layout.HeaderSize]byte)(dst[layout.HeaderSize:]) = [smallInner - layout.HeaderSize]byte(obj[layout.HeaderSize:])
-	} else {
-		copy(dst[layout.HeaderSize:n], obj[layout.HeaderSize:])
-	}
-	ed.Free(ref)
-	return to, dst, nil
-}
-
 // setChildren makes the inner node at ref a node over left and right, between
 // which its separator still stands: in place when it is owned, else as a copy.
 func setChildren(ed Editor, ref layout.Ref, obj []byte, left, right Tree) (Tree, error) {

@@ -93,6 +93,14 @@ type Editor interface {
 	// Alloc returns a new object of at least size bytes (header included, at
 	// most layout.MaxObject), header filled in, rest zero.
 	Alloc(kind layout.Kind, size int) (layout.Ref, []byte, error)
+	// AllocUnset is Alloc without the zeros: the caller stores every byte behind
+	// the header.
+	AllocUnset(kind layout.Kind, size int) (layout.Ref, []byte, error)
+	// Copy returns a new object with the content of the first size bytes of obj
+	// and of its kind, the rest zero, and gives up obj, which is at ref and not
+	// owned. A path to a leaf is copied by it, object by object, so it is faster
+	// than the three steps it stands for.
+	Copy(ref layout.Ref, obj []byte, size int) (layout.Ref, []byte, error)
 	// Owned reports whether this editor allocated the object at ref and has not
 	// published it, so that it may be changed in place (its header aside).
 	Owned(ref layout.Ref) bool

@@ -82,6 +82,29 @@ func (m *mem) Alloc(kind layout.Kind, size int) (layout.Ref, []byte, error) {
 	return layout.Ref(len(m.objs)) * layout.Granule, data, nil
 }
 
+// AllocUnset fills the object with what nothing can be made of.
+func (m *mem) AllocUnset(kind layout.Kind, size int) (layout.Ref, []byte, error) {
+	ref, obj, err := m.Alloc(kind, size)
+	for i := layout.HeaderSize; i < len(obj); i++ {
+		obj[i] = 0xdb
+	}
+	return ref, obj, err
+}
+
+func (m *mem) Copy(ref layout.Ref, obj []byte, size int) (layout.Ref, []byte, error) {
+	m.t.Helper()
+	if m.Owned(ref) {
+		m.t.Fatalf("copy of %d, which is owned", ref)
+	}
+	to, dst, err := m.Alloc(layout.ObjectKind(obj), size)
+	if err != nil {
+		return ref, obj, err
+	}
+	copy(dst[layout.HeaderSize:], obj[layout.HeaderSize:size])
+	m.Free(ref)
+	return to, dst, nil
+}
+
 func (m *mem) Owned(ref layout.Ref) bool {
 	o := m.object(ref)
 	return o != nil && o.state == memOwned

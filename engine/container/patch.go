@@ -176,7 +176,7 @@ func (p *patch) build(ed Editor, a, b, room int) (layout.Ref, uint64, error) {
 	if room < layout.LeafEndsOff || room > layout.MaxObject {
 		return layout.Nil, 0, layout.Corrupt("leaf", layout.Nil, "%d items take %d bytes", b-a, room)
 	}
-	ref, obj, err := ed.Alloc(layout.KindLeaf, room)
+	ref, obj, err := ed.AllocUnset(layout.KindLeaf, room)
 	if err != nil {
 		return layout.Nil, 0, err
 	}
@@ -200,7 +200,9 @@ func (p *patch) build(ed Editor, a, b, room int) (layout.Ref, uint64, error) {
 		copyEnds(ends[2*(v-a):], &p.l, ov, ow, p.start(v)-shift-from)
 		copy(to[p.start(v)-shift:], p.l.obj[p.l.area+from:p.l.area+p.l.end(ow-1)])
 	}
+	binary.LittleEndian.PutUint32(obj[layout.LeafGapsOff:], 0) // and the reserved bytes
 	p.finish(obj, n, p.end(b-1)-shift)
+	clear(to[p.end(b-1)-shift:])
 	if p.l.gaps+p.gaps == 0 {
 		return ref, uint64(n), nil
 	}

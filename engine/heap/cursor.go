@@ -68,6 +68,16 @@ func (c *Cursor) close() {
 // Alloc returns a new object of at least size bytes, its header filled in and
 // the rest zero. Flush must follow before anything refers to it.
 func (c *Cursor) Alloc(kind layout.Kind, size int, birth uint64) (layout.Ref, []byte, error) {
+	ref, obj, err := c.AllocUnset(kind, size, birth)
+	if err == nil {
+		clear(obj[layout.HeaderSize:])
+	}
+	return ref, obj, err
+}
+
+// AllocUnset is Alloc that leaves what is behind the header as it is: the caller
+// stores every byte of it.
+func (c *Cursor) AllocUnset(kind layout.Kind, size int, birth uint64) (layout.Ref, []byte, error) {
 	if size < layout.HeaderSize || size > layout.MaxObject {
 		return 0, nil, fmt.Errorf("heap: object of %d bytes", size)
 	}
@@ -88,7 +98,7 @@ func (c *Cursor) Alloc(kind layout.Kind, size int, birth uint64) (layout.Ref, []
 	obj := c.h.store.Bytes(int64(ref), int64(n)*layout.Granule)
 	// The header comes first, the start bit after: a sweep judges an allocated
 	// object by its header, which must not be that of an earlier life.
-	layout.InitObject(obj, kind, birth)
+	layout.SetHeader(obj, kind, birth)
 	setEnd(&w.desc.Ends, g, n)
 	if g/64 != w.word {
 		c.flush(w)

@@ -143,6 +143,13 @@ func (h *Heap) Object(ref layout.Ref, kind layout.Kind) ([]byte, error) {
 	return h.store.Bytes(int64(off), int64(n)), nil
 }
 
+// Allocation returns the object of so many granules at ref.
+//
+// Preconditions: the caller has allocated it, and nobody has freed it since.
+func (h *Heap) Allocation(ref layout.Ref, granules int) []byte {
+	return h.store.Bytes(int64(ref), int64(granules)*layout.Granule)
+}
+
 // Limit returns the number of bytes in which all objects lie.
 func (h *Heap) Limit() uint64 {
 	return min(h.hdr.Slabs.Load(), h.maxSlabs) * layout.SlabSize

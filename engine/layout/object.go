@@ -22,9 +22,14 @@ func SetKind(obj []byte, k Kind) { obj[0] = byte(k) }
 
 // InitObject writes the header of a new object and zeroes the rest.
 func InitObject(obj []byte, k Kind, birth uint64) {
-	clear(obj)
-	obj[0] = byte(k)
-	binary.LittleEndian.PutUint16(obj[2:], uint16(len(obj)/Granule))
+	clear(obj[HeaderSize:])
+	SetHeader(obj, k, birth)
+}
+
+// SetHeader writes the header of a new object.
+func SetHeader(obj []byte, k Kind, birth uint64) {
+	head := uint64(k) | uint64(len(obj)/Granule)<<16
+	binary.LittleEndian.PutUint64(obj, head)
 	binary.LittleEndian.PutUint64(obj[8:], birth)
 }
 
