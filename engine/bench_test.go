@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pongofs/engine/value"
@@ -201,4 +203,51 @@ func openBench(b *testing.B, path string) *Store {
 		b.Fatal(err)
 	}
 	return s
+}
+
+// BenchmarkDurable inserts from one goroutine or several, each of which waits
+// until its insert is on the disk. Those that wait together share a checkpoint.
+func BenchmarkDurable(b *testing.B) {
+	for _, callers := range []int{1, 2, 8, 32} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "bench.pongo")
+			if err := Create(path, CreateOptions{}); err != nil {
+				b.Fatal(err)
+			}
+			var checkpoints atomic.Int64
+			s, err := Open(path, Options{Commit: -1, SyncEach: true, Hook: func(point string) {
+				if point == "checkpoint.announced" {
+					checkpoints.Add(1)
+				}
+			}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			keys := benchKeys()
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range callers {
+				wg.Go(func() {
+					for {
+						i := int(next.Add(1)) - 1
+						if i >= b.N {
+							return
+						}
+						err := s.Update(func(tx *Tx) error {
+							_, err := tx.Put(RootID, keys[i%len(keys)], value.Int(int64(i)), PutOptions{Declared: true})
+							return err
+						})
+						if err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/float64(checkpoints.Load()), "updates/checkpoint")
+		})
+	}
 }

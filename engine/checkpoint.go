@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pongofs/engine/layout"
@@ -21,7 +22,10 @@ type checkpointer struct {
 	waiting []uint64      // what the callers in syncTo want that are not served yet
 	expect  int           // how many waited when the last checkpoint ended
 	alone   int           // so many checkpoints do not wait for company
+	misses  int           // how often nobody came, one time after the other
 	took    time.Duration // the last checkpoint
+
+	coming atomic.Int64 // durable updates under way, which will wait soon
 
 	// writing is held during a checkpoint: the process has one pair of pages and
 	// one set of announcements.
@@ -40,7 +44,7 @@ func (s *Store) Sync(ctx context.Context) error {
 		return err
 	}
 	defer d.leave()
-	return s.syncTo(ctx, s.newestSeq())
+	return s.syncTo(ctx, s.newestSeq(), false)
 }
 
 // newestSeq returns the sequence of the newest root.
@@ -70,13 +74,18 @@ func (s *Store) readRoot() (layout.Root, layout.Ref, error) {
 }
 
 // syncTo returns when a checkpoint of sequence seq or later has completed, by
-// this process or any other.
-func (s *Store) syncTo(ctx context.Context, seq uint64) error {
-	if s.hdr.Poison.Load() == 0 && s.hdr.Completed.Load() >= seq {
-		return nil
-	}
+// this process or any other. The caller says whether it has been counted in
+// coming.
+func (s *Store) syncTo(ctx context.Context, seq uint64, counted bool) error {
 	c := &s.ckpt
 	c.mu.Lock()
+	if counted {
+		c.coming.Add(-1)
+	}
+	if s.hdr.Poison.Load() == 0 && s.hdr.Completed.Load() >= seq {
+		c.mu.Unlock()
+		return nil
+	}
 	c.waiting = append(c.waiting, seq)
 	c.mu.Unlock()
 	for {
@@ -130,34 +139,46 @@ func (c *checkpointer) served(completed uint64, took time.Duration) {
 // gather lets the leader of a group wait a moment for those who waited for the
 // checkpoint before. Callers that write and sync in a loop would else fall into
 // two groups that take turns, each too late for the checkpoint of the other. It
-// waits at most half of what a checkpoint takes, and when the others have
-// not come, not again for a while.
+// waits at most half of what a checkpoint takes, and as long again while a
+// durable update is under way: that one comes for certain, and all that holds it
+// up is that the first write to a page after a sync may take the kernel as
+// long as the sync. When nobody has come, the next checkpoints do not wait, more
+// of them each time.
 func (c *checkpointer) gather() {
 	const (
-		longest        = 200 * time.Microsecond
-		aloneAfterMiss = 32
+		longest    = 250 * time.Microsecond
+		mostMisses = 6
 	)
 	c.mu.Lock()
 	expect, limit := c.expect, min(c.took/2, longest)
+	first := len(c.waiting)
 	if c.alone > 0 {
 		c.alone--
-		expect = 0
+		expect = first
 	}
-	first := len(c.waiting)
 	c.mu.Unlock()
 	have := first
 	// Others are a few microseconds away, less than a timer can measure.
-	for start := time.Now(); have < expect && time.Since(start) < limit; {
+	for start := time.Now(); have < expect; {
+		if passed := time.Since(start); passed >= 2*limit || passed >= limit && c.coming.Load() == 0 {
+			break
+		}
 		runtime.Gosched()
 		c.mu.Lock()
 		have = len(c.waiting)
 		c.mu.Unlock()
 	}
-	if have < expect && have == first {
-		c.mu.Lock()
-		c.alone = aloneAfterMiss
-		c.mu.Unlock()
+	if first >= expect {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if have > first {
+		c.misses = 0
+		return
+	}
+	c.alone = 1 << c.misses
+	c.misses = min(c.misses+1, mostMisses)
 }
 
 // checkpoint makes the newest version durable. No writer is held up.

@@ -134,7 +134,7 @@ func (s *Store) changeSnapshots(fn func(tx *Tx) error) error {
 		return err
 	}
 	s.at("snapshot.published")
-	return s.syncTo(context.Background(), seq)
+	return s.syncTo(context.Background(), seq, false)
 }
 
 // Snapshots returns all snapshots in the order of their names.

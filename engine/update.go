@@ -58,14 +58,20 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		return err
 	}
 	defer d.leave()
+	durable := func() bool { return s.syncEach || s.current().Sync }
+	counted := durable()
+	if counted {
+		s.ckpt.coming.Add(1)
+	}
 	seq, err := s.update(fn)
-	if err != nil {
-		return err
+	// The update may have learned that the setting has changed.
+	if err == nil && seq > 0 && durable() {
+		return s.syncTo(context.Background(), seq, counted)
 	}
-	if seq > 0 && (s.syncEach || s.current().Sync) {
-		return s.syncTo(context.Background(), seq)
+	if counted {
+		s.ckpt.coming.Add(-1)
 	}
-	return nil
+	return err
 }
 
 // update is Update without making durable. It returns the sequence published,
