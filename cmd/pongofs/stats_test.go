@@ -12,7 +12,7 @@ import (
 func TestFiguresCompare(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	report := func(after time.Duration, seq uint64, free int64) figures {
-		return figures{time: start.Add(after), all: []engine.Figure{{"path", "x"}, {"sequence", seq}, {"free", free}}}
+		return figures{time: start.Add(after), all: []engine.Figure{{Name: "path", Value: "x"}, {Name: "sequence", Value: seq}, {Name: "free", Value: free}}}
 	}
 	first := report(0, 10, 5000)
 	first.compare(&figures{})
