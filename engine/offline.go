@@ -77,6 +77,13 @@ func OpenOffline(path string, exclusive, anyFS bool) (o *Offline, err error) {
 	if o.size, err = m.Size(); err != nil {
 		return o, err
 	}
+	if m.Reserved() < reserveStore {
+		// What this process cannot map is not missing from the store. (No store is
+		// longer than reserveStore: what a longer file has behind that is damage.)
+		if err := s.fits(uint64(o.size) / layout.SlabSize); err != nil {
+			return o, err
+		}
+	}
 	o.slabs = uint64(min(o.size, m.Reserved())) / layout.SlabSize
 	if o.slabs >= layout.ReservedSlabs {
 		err = safely(o.look)
