@@ -273,7 +273,7 @@ func TestOpenAt(t *testing.T) {
 	s := newMemory(t)
 	setKey(t, s, "a", 1)
 	before := s.Changed()
-	snap, err := s.Snapshot("monday")
+	snap, err := s.Snapshot(t.Context(), "monday")
 	require.NoError(t, err)
 	require.Equal(t, before+1, snap.Seq)
 	setKey(t, s, "a", 2)
@@ -295,7 +295,7 @@ func TestOpenAt(t *testing.T) {
 		require.ErrorIs(t, err, engine.ErrNotFound)
 		require.ErrorContains(t, err, fmt.Sprint(seq))
 	}
-	require.NoError(t, s.DropSnapshot("monday"))
+	require.NoError(t, s.DropSnapshot(t.Context(), "monday"))
 	_, err = s.OpenAt(snap.Seq)
 	require.ErrorIs(t, err, engine.ErrNotFound)
 	require.Zero(t, heldVersions(t, s), "nothing is held after all are closed")

@@ -102,7 +102,7 @@ func TestWatchFollowsWriters(t *testing.T) {
 func TestWatchResumes(t *testing.T) {
 	s := newMemory(t)
 	setKey(t, s, "a", 1)
-	snap, err := s.Snapshot("here")
+	snap, err := s.Snapshot(t.Context(), "here")
 	require.NoError(t, err)
 	setKey(t, s, "b", 2)
 	gone := s.Changed()
