@@ -101,10 +101,10 @@ func runHooked(args []string, path string) error {
 func childSnapshots(s *engine.Store, name string, i int) error {
 	switch {
 	case i%20 == 10:
-		_, err := s.Snapshot(fmt.Sprintf("%s-%d", name, i))
+		_, err := s.Snapshot(context.Background(), fmt.Sprintf("%s-%d", name, i))
 		return err
 	case i%20 == 0 && i > 20:
-		return s.DropSnapshot(fmt.Sprintf("%s-%d", name, i-30))
+		return s.DropSnapshot(context.Background(), fmt.Sprintf("%s-%d", name, i-30))
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func TestKillAtEachPoint(t *testing.T) {
 	names := snapshotNames(t, s)
 	require.NotEmpty(t, names)
 	for _, name := range names {
-		require.NoError(t, s.DropSnapshot(name))
+		require.NoError(t, s.DropSnapshot(context.Background(), name))
 	}
 	requireNoLeak(t, s)
 	require.Equal(t, total, count(t, s, "count-self"))

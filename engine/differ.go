@@ -79,8 +79,8 @@ type difference struct {
 	old, now *Entry
 }
 
-// Members calls fn for each member of a container that is in both versions, of
-// one kind, that differs or below which something may differ, in order: old is
+// Members calls fn for each member of a container that is in both versions, a
+// list in both or in none, that differs or below which something may differ, in order: old is
 // nil when it was added, now when it was removed.
 func (d *Differ) Members(id ID, fn func(old, now *Entry) error) error {
 	all, err := d.members(id)
@@ -108,7 +108,7 @@ func (d *Differ) members(id ID) (all []difference, err error) {
 	}
 	// The records stay; what is opened below may take the places of a and b.
 	recA, recB := a.rec, b.rec
-	if recA.Kind != recB.Kind {
+	if (recA.Kind == value.KindList) != (recB.Kind == value.KindList) {
 		return nil, fmt.Errorf("container %d has become a %v: %w", id, recB.Kind, ErrKind)
 	}
 	seen := map[ID]bool{}

@@ -58,52 +58,63 @@ func differences(t *testing.T, old, now *engine.Tx) map[string]string {
 	return got
 }
 
+// containersOf returns the ids of all containers.
+func containersOf(t *testing.T, tx *engine.Tx) []engine.ID {
+	t.Helper()
+	all := []engine.ID{engine.RootID}
+	for i := 0; i < len(all); i++ {
+		require.NoError(t, tx.Scan(all[i], value.Value{}, false, func(e engine.Entry) bool {
+			if e.IsContainer() {
+				all = append(all, e.ID)
+			}
+			return true
+		}))
+	}
+	return all
+}
+
+// changeAtRandom adds, removes, moves, converts or writes something.
+func changeAtRandom(t *testing.T, r *rand.Rand, tx *engine.Tx) {
+	t.Helper()
+	kinds := []value.Kind{value.KindDict, value.KindCollection, value.KindList}
+	all := containersOf(t, tx)
+	dir := all[r.IntN(len(all))]
+	e, err := tx.Stat(dir)
+	require.NoError(t, err)
+	key := value.String(fmt.Sprintf("k%02d", r.IntN(40)))
+	if e.Kind == value.KindList && r.IntN(4) > 0 {
+		key = value.Int(int64(r.IntN(20)))
+	}
+	// What does not fit the container, or is not there, is no change.
+	switch r.IntN(11) {
+	case 0, 1:
+		_, _ = tx.Make(dir, key, kinds[r.IntN(3)], engine.NewAttr{Mode: 0o755})
+	case 2:
+		_ = tx.RemoveAll(dir, key)
+	case 3, 4:
+		to := all[r.IntN(len(all))]
+		_ = tx.Rename(dir, key, to, value.String(fmt.Sprintf("m%02d", r.IntN(20))), engine.RenameOptions{})
+	case 5:
+		if dir != engine.RootID {
+			_ = tx.Convert(dir, kinds[r.IntN(3)])
+		}
+	default:
+		_, _ = tx.Put(dir, key, value.String(strings.Repeat("x", r.IntN(300))), engine.PutOptions{})
+	}
+}
+
 // TestDifferAgainstModel changes a tree at random and compares what the Differ
 // finds between two versions with what reading both whole finds.
 func TestDifferAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(*snapSeed, 9))
 	s := newMemory(t)
-	kinds := []value.Kind{value.KindDict, value.KindCollection, value.KindList}
-	dirs := func(tx *engine.Tx) []engine.ID {
-		all := []engine.ID{engine.RootID}
-		for i := 0; i < len(all); i++ {
-			require.NoError(t, tx.Scan(all[i], value.Value{}, false, func(e engine.Entry) bool {
-				if e.IsContainer() {
-					all = append(all, e.ID)
-				}
-				return true
-			}))
-		}
-		return all
-	}
-	change := func(tx *engine.Tx) {
-		all := dirs(tx)
-		dir := all[r.IntN(len(all))]
-		e, err := tx.Stat(dir)
-		require.NoError(t, err)
-		key := value.String(fmt.Sprintf("k%02d", r.IntN(40)))
-		if e.Kind == value.KindList && r.IntN(4) > 0 {
-			key = value.Int(int64(r.IntN(20)))
-		}
-		switch r.IntN(10) {
-		case 0, 1:
-			_, _ = tx.Make(dir, key, kinds[r.IntN(3)], engine.NewAttr{Mode: 0o755})
-		case 2:
-			_ = tx.RemoveAll(dir, key)
-		case 3:
-			to := all[r.IntN(len(all))]
-			_ = tx.Rename(dir, key, to, value.String(fmt.Sprintf("m%02d", r.IntN(20))), engine.RenameOptions{})
-		default:
-			_, _ = tx.Put(dir, key, value.String(strings.Repeat("x", r.IntN(300))), engine.PutOptions{})
-		}
-	}
 	for round := range 60 {
 		v, err := s.OpenVersion()
 		require.NoError(t, err)
 		for range 1 + r.IntN(20) {
 			mustUpdate(t, s, func(tx *engine.Tx) {
 				for range 1 + r.IntN(5) {
-					change(tx)
+					changeAtRandom(t, r, tx)
 				}
 			})
 		}

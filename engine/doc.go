@@ -89,6 +89,14 @@
 // since. [Store.OpenVersion] and [Store.OpenSnapshot] keep a version for as long
 // as the program wants to read it.
 //
+// # Changes
+//
+// [Store.Watch] is a feed of what everybody changes, as the difference of each
+// version that it looks at to the one before: what was added, removed, written
+// or moved, with the old and the new entry at hand. [NewDiffer] and
+// [Differ.Changes] compare any two versions of a store, at the cost of what
+// differs.
+//
 // # Caveats
 //
 // An Update's function may run several times. It must do nothing that it cannot

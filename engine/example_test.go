@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
@@ -393,4 +394,52 @@ func ExampleCollection_Add() {
 	// uuid VERSION_7 true
 	// 1
 	// 2
+}
+
+// A feed of all changes. The first call has the version that it begins with,
+// so what is built from that and kept up to date misses nothing.
+func ExampleStore_Watch() {
+	s, done := openExample()
+	defer done()
+
+	set := func(key string, v any) {
+		if err := s.Update(func(tx *engine.Tx) error { return tx.Root().Set(key, v) }); err != nil {
+			log.Fatal(err)
+		}
+	}
+	set("colour", "red")
+
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	err := s.Watch(ctx, 0, func(d *engine.Differ) error {
+		if d.Old().Seq() == d.Now().Seq() { // the first call
+			v, err := d.Now().Root().Get("colour")
+			fmt.Println("it begins with", v)
+			go set("colour", "blue")
+			return err
+		}
+		for c, err := range d.Changes() {
+			if err != nil {
+				return err
+			}
+			if c.Kind == engine.ChangeValue {
+				old, err := d.Old().Value(c.Old)
+				if err != nil {
+					return err
+				}
+				now, err := d.Now().Value(c.Now)
+				if err != nil {
+					return err
+				}
+				fmt.Println(c.Kind, c.Path[0].Key, old, now)
+				stop()
+			}
+		}
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// it begins with "red"
+	// change "colour" "red" "blue"
+	// context canceled
 }

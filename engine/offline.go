@@ -17,13 +17,14 @@ import (
 // compact work on. Unlike Open, opening it changes nothing, and it opens
 // however damaged the file is. It belongs to one goroutine.
 type Offline struct {
-	s        *Store
-	slabs    uint64
-	size     int64
-	header   error // what is wrong with the header page
-	versions []OfflineVersion
-	clean    bool
-	unclean  string
+	s         *Store
+	slabs     uint64
+	size      int64
+	header    error // what is wrong with the header page
+	versions  []OfflineVersion
+	clean     bool
+	unclean   string
+	completed uint64
 }
 
 // OfflineVersion is a version that a store file says it has.
@@ -75,6 +76,13 @@ func OpenOffline(path string, exclusive, anyFS bool) (o *Offline, err error) {
 	}
 	if o.size, err = m.Size(); err != nil {
 		return o, err
+	}
+	if m.Reserved() < reserveStore {
+		// What this process cannot map is not missing from the store. (No store is
+		// longer than reserveStore: what a longer file has behind that is damage.)
+		if err := s.fits(uint64(o.size) / layout.SlabSize); err != nil {
+			return o, err
+		}
 	}
 	o.slabs = uint64(min(o.size, m.Reserved())) / layout.SlabSize
 	if o.slabs >= layout.ReservedSlabs {
@@ -144,6 +152,7 @@ func (o *Offline) look() error {
 		return nil
 	}
 	o.s.attach(shm)
+	o.completed = o.s.hdr.Completed.Load()
 	newest, _ := o.s.newestCheckpoint()
 	hdr := o.s.hdr
 	seq := max(hdr.SeqHint.Load(), hdr.Completed.Load(), durable)
@@ -222,6 +231,10 @@ func (o *Offline) AllocatedObjects() int64 {
 // Unclean says why the next opening has to recover the store, "" if it need
 // not.
 func (o *Offline) Unclean() string { return o.unclean }
+
+// Completed is the sequence of the last checkpoint that the processes of this
+// session have completed, 0 when that is not known.
+func (o *Offline) Completed() uint64 { return o.completed }
 
 // File returns the open file, for its header and checkpoint pages.
 func (o *Offline) File() *os.File { return o.s.store.File() }

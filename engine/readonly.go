@@ -52,6 +52,9 @@ func openReadOnly(path string, o Options) (s *Store, err error) {
 	if err != nil {
 		return s, err
 	}
+	if err := s.fits(durable.Slabs); err != nil {
+		return s, err
+	}
 	if uint64(size)/layout.SlabSize < durable.Slabs {
 		return s, fmt.Errorf("%s: %w", path, layout.Corrupt("file", 0,
 			"is %d bytes long, its checkpoint needs %d: it was cut", size, durable.Slabs*layout.SlabSize))

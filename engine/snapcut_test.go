@@ -241,7 +241,7 @@ func takeAndDrop(s *engine.Store, d *snapDisk, i int) error {
 	case 1:
 		name := fmt.Sprint("at-", i)
 		d.expectSnapshot(name, false, false)
-		if _, err = s.Snapshot(name); err == nil {
+		if _, err = s.Snapshot(context.Background(), name); err == nil {
 			d.expectSnapshot(name, true, true)
 		}
 	case 3:
@@ -251,7 +251,7 @@ func takeAndDrop(s *engine.Store, d *snapDisk, i int) error {
 			break
 		}
 		d.expectSnapshot(name, false, false)
-		if err = s.DropSnapshot(name); err == nil {
+		if err = s.DropSnapshot(context.Background(), name); err == nil {
 			d.expectSnapshot(name, true, false)
 		}
 	}

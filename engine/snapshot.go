@@ -63,8 +63,10 @@ type snapshotEdit struct {
 // durable. Its cost does not depend on the size of the store: a name and a root
 // record. ErrExist when the name is taken.
 //
-// After any other error than that and ErrKey the snapshot may exist without
-// being durable.
+// The end of ctx, whose error it returns then, ends what comes before the
+// snapshot is published: waiting for other writers and for space. What is
+// published has happened, so making it durable is not given up. After any other
+// error than those and ErrKey the snapshot may exist without being durable.
 //
 // # How a snapshot holds what it needs
 //
@@ -95,12 +97,12 @@ type snapshotEdit struct {
 // So nothing needs to be remembered of dropped snapshots. One that comes back
 // when the power fails, because the drop was not durable, finds everything that
 // it reaches: the checkpoint that lists it has protected it like its own.
-func (s *Store) Snapshot(name string) (Snapshot, error) {
+func (s *Store) Snapshot(ctx context.Context, name string) (Snapshot, error) {
 	if err := CheckSnapshotName(name); err != nil {
 		return Snapshot{}, err
 	}
 	var snap Snapshot
-	err := s.changeSnapshots(func(tx *Tx) error {
+	err := s.changeSnapshots(ctx, func(tx *Tx) error {
 		var err error
 		snap, err = tx.takeSnapshot(name)
 		return err
@@ -110,16 +112,16 @@ func (s *Store) Snapshot(name string) (Snapshot, error) {
 
 // DropSnapshot drops a snapshot and returns when that is durable. What it alone
 // held is free after the next full collection. Versions that are open stay.
-// ErrNotFound when there is none of that name.
-func (s *Store) DropSnapshot(name string) error {
-	err := s.changeSnapshots(func(tx *Tx) error { return tx.dropSnapshot(name) })
+// ErrNotFound when there is none of that name. ctx is that of Snapshot.
+func (s *Store) DropSnapshot(ctx context.Context, name string) error {
+	err := s.changeSnapshots(ctx, func(tx *Tx) error { return tx.dropSnapshot(name) })
 	if err == nil {
 		s.hdr.Dropped.Add(1)
 	}
 	return err
 }
 
-func (s *Store) changeSnapshots(fn func(tx *Tx) error) error {
+func (s *Store) changeSnapshots(ctx context.Context, fn func(tx *Tx) error) error {
 	if s.header.ReadOnly&layout.FeatureSnapshots == 0 {
 		return fmt.Errorf("%s: %w: the store was made by a program without snapshots: export it and import it into a new one",
 			s.path, ErrVersion)
@@ -129,12 +131,17 @@ func (s *Store) changeSnapshots(fn func(tx *Tx) error) error {
 		return err
 	}
 	defer d.leave()
-	seq, err := s.update(fn)
+	seq, err := s.update(func(tx *Tx) error {
+		if err := ctx.Err(); err != nil { // looked at before each attempt
+			return err
+		}
+		return fn(tx)
+	})
 	if err != nil {
 		return err
 	}
 	s.at("snapshot.published")
-	return s.syncTo(context.Background(), seq, false)
+	return s.syncTo(context.WithoutCancel(ctx), seq, false)
 }
 
 // Snapshots returns all snapshots in the order of their names.

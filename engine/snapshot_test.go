@@ -70,11 +70,11 @@ func TestSnapshotKeepsItsVersion(t *testing.T) {
 		want, err = readAll(tx, engine.RootID)
 		require.NoError(t, err)
 	})
-	first, err := s.Snapshot("first")
+	first, err := s.Snapshot(t.Context(), "first")
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), first.Number)
 	require.WithinDuration(t, time.Now(), first.Time, time.Minute)
-	_, err = s.Snapshot("first")
+	_, err = s.Snapshot(t.Context(), "first")
 	require.ErrorIs(t, err, engine.ErrExist)
 	for i := 101; i <= 300; i++ {
 		require.NoError(t, step(s, "a", i))
@@ -103,14 +103,14 @@ func TestSnapshotKeepsItsVersion(t *testing.T) {
 	require.NoError(t, err)
 	check(s)
 	require.Equal(t, []string{"first"}, snapshotNames(t, s))
-	require.NoError(t, s.DropSnapshot("first"))
-	require.ErrorIs(t, s.DropSnapshot("first"), engine.ErrNotFound)
+	require.NoError(t, s.DropSnapshot(t.Context(), "first"))
+	require.ErrorIs(t, s.DropSnapshot(t.Context(), "first"), engine.ErrNotFound)
 	require.ErrorIs(t, s.ViewSnapshot("first", nil), engine.ErrNotFound)
 	requireNoLeak(t, s)
 	after := s.Internals().Heap().Usage().UsedBytes
 	// The table's own leaf went, too.
 	require.InDelta(t, before-held, after, 256, "what was said to be held by the snapshot alone is free")
-	second, err := s.Snapshot("second")
+	second, err := s.Snapshot(t.Context(), "second")
 	require.NoError(t, err)
 	require.Equal(t, uint64(2), second.Number, "numbers are not used again")
 	require.NoError(t, s.Close())
@@ -119,11 +119,11 @@ func TestSnapshotKeepsItsVersion(t *testing.T) {
 func TestSnapshotNames(t *testing.T) {
 	s := newMemory(t)
 	for _, name := range []string{"", ".", "..", "now", "a/b", "a@b", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 256)} {
-		_, err := s.Snapshot(name)
+		_, err := s.Snapshot(t.Context(), name)
 		require.True(t, errors.Is(err, engine.ErrKey) || errors.Is(err, engine.ErrKeyTooLong), "%q: %v", name, err)
 	}
 	for _, name := range []string{"2024-01-02T03:04:05", "äöü", " x ", ".hidden", strings.Repeat("x", 255)} {
-		_, err := s.Snapshot(name)
+		_, err := s.Snapshot(t.Context(), name)
 		require.NoError(t, err, "%q", name)
 	}
 	mustUpdate(t, s, func(tx *engine.Tx) {
@@ -145,7 +145,7 @@ func TestVersionStaysReadable(t *testing.T) {
 	for i := 1; i <= 60; i++ {
 		require.NoError(t, step(s, "a", i))
 	}
-	_, err := s.Snapshot("s")
+	_, err := s.Snapshot(t.Context(), "s")
 	require.NoError(t, err)
 	v, err := s.OpenSnapshot("s")
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestVersionStaysReadable(t *testing.T) {
 		pin, err = tx.PinValue(&e)
 		return err
 	}))
-	require.NoError(t, s.DropSnapshot("s"))
+	require.NoError(t, s.DropSnapshot(t.Context(), "s"))
 	mustUpdate(t, s, func(tx *engine.Tx) { require.NoError(t, tx.Remove(engine.RootID, value.String("big"))) })
 	for i := 61; i <= 400; i++ {
 		require.NoError(t, step(s, "a", i))
@@ -269,13 +269,13 @@ func attackSnapshots(t *testing.T, seed uint64, inFile bool) {
 			live = next
 		case k < 70 && len(snaps) < 12:
 			name := fmt.Sprintf("s%d", i)
-			_, err := s.Snapshot(name)
+			_, err := s.Snapshot(t.Context(), name)
 			require.NoError(t, err)
 			snaps[name] = maps.Clone(live)
 		case k < 80 && len(snaps) > 0:
 			names := slices.Sorted(maps.Keys(snaps))
 			name := names[r.IntN(len(names))]
-			require.NoError(t, s.DropSnapshot(name))
+			require.NoError(t, s.DropSnapshot(t.Context(), name))
 			delete(snaps, name)
 		case k < 84 && len(versions) < 6:
 			names := slices.Sorted(maps.Keys(snaps))
@@ -318,7 +318,7 @@ func attackSnapshots(t *testing.T, seed uint64, inFile bool) {
 	}
 	requireNoLeak(t, s)
 	for name := range snaps {
-		require.NoError(t, s.DropSnapshot(name))
+		require.NoError(t, s.DropSnapshot(t.Context(), name))
 	}
 	requireNoLeak(t, s)
 	require.NoError(t, s.Close())
@@ -333,7 +333,7 @@ func TestThousandSnapshots(t *testing.T) {
 		for i := 1; i <= n; i++ {
 			require.NoError(t, step(s, "a", i))
 			if snapshots {
-				_, err := s.Snapshot(fmt.Sprintf("s%04d", i))
+				_, err := s.Snapshot(t.Context(), fmt.Sprintf("s%04d", i))
 				require.NoError(t, err)
 			}
 		}
@@ -362,7 +362,7 @@ func TestThousandSnapshots(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(*snapSeed, 6))
 	for k, i := range r.Perm(n) {
-		require.NoError(t, s.DropSnapshot(fmt.Sprintf("s%04d", i+1)))
+		require.NoError(t, s.DropSnapshot(t.Context(), fmt.Sprintf("s%04d", i+1)))
 		if k == n/2 {
 			requireNoLeak(t, s)
 		}
@@ -390,16 +390,16 @@ func TestSnapshotInReadOnlyStore(t *testing.T) {
 	s, err := engine.Open(path, engine.Options{})
 	require.NoError(t, err)
 	require.NoError(t, step(s, "a", 1))
-	_, err = s.Snapshot("one")
+	_, err = s.Snapshot(t.Context(), "one")
 	require.NoError(t, err)
 	require.NoError(t, step(s, "a", 2))
 	require.NoError(t, s.Close())
 	s, err = engine.Open(path, engine.Options{ReadOnly: true})
 	require.NoError(t, err)
 	defer s.Close()
-	_, err = s.Snapshot("two")
+	_, err = s.Snapshot(t.Context(), "two")
 	require.ErrorIs(t, err, engine.ErrReadOnly)
-	require.ErrorIs(t, s.DropSnapshot("one"), engine.ErrReadOnly)
+	require.ErrorIs(t, s.DropSnapshot(t.Context(), "one"), engine.ErrReadOnly)
 	_, err = s.Stats()
 	require.NoError(t, err)
 	v, err := s.OpenSnapshot("one")
@@ -439,7 +439,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			b.Run("take", func(b *testing.B) {
 				for b.Loop() {
 					taken++
-					if _, err := s.Snapshot(fmt.Sprintf("s%d", taken)); err != nil {
+					if _, err := s.Snapshot(b.Context(), fmt.Sprintf("s%d", taken)); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -447,10 +447,10 @@ func BenchmarkSnapshot(b *testing.B) {
 			b.Run("drop", func(b *testing.B) {
 				for b.Loop() {
 					b.StopTimer()
-					_, err := s.Snapshot("dropped")
+					_, err := s.Snapshot(b.Context(), "dropped")
 					require.NoError(b, err)
 					b.StartTimer()
-					if err := s.DropSnapshot("dropped"); err != nil {
+					if err := s.DropSnapshot(b.Context(), "dropped"); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -473,10 +473,10 @@ func TestBackgroundFreesDroppedSnapshot(t *testing.T) {
 		})
 	}
 	put(500_000)
-	_, err = s.Snapshot("s")
+	_, err = s.Snapshot(t.Context(), "s")
 	require.NoError(t, err)
 	put(1)
-	require.NoError(t, s.DropSnapshot("s"))
+	require.NoError(t, s.DropSnapshot(t.Context(), "s"))
 	require.NoError(t, s.Close())
 
 	s, err = engine.Open(path, engine.Options{})
@@ -496,12 +496,12 @@ func TestBackgroundFreesDroppedSnapshot(t *testing.T) {
 
 	// The same when a version that was open held it longer.
 	put(500_000)
-	_, err = s.Snapshot("s")
+	_, err = s.Snapshot(t.Context(), "s")
 	require.NoError(t, err)
 	v, err := s.OpenSnapshot("s")
 	require.NoError(t, err)
 	put(1)
-	require.NoError(t, s.DropSnapshot("s"))
+	require.NoError(t, s.DropSnapshot(t.Context(), "s"))
 	hdr := s.Internals().Header()
 	require.Eventually(t, func() bool { return hdr.Dropped.Load() == hdr.DroppedDone.Load() }, 20*time.Second, 10*time.Millisecond)
 	require.False(t, small())
@@ -543,7 +543,7 @@ func TestDropSnapshotOfFullStore(t *testing.T) {
 		}
 	}
 	n := fill()
-	_, err = s.Snapshot("s")
+	_, err = s.Snapshot(t.Context(), "s")
 	if err != nil { // there may be no room for it: it makes none
 		require.ErrorIs(t, err, engine.ErrNoSpace)
 		for i := range 50 {
@@ -551,7 +551,7 @@ func TestDropSnapshotOfFullStore(t *testing.T) {
 				return tx.Remove(engine.RootID, value.String(fmt.Sprintf("%04d", i)))
 			}))
 		}
-		_, err = s.Snapshot("s")
+		_, err = s.Snapshot(t.Context(), "s")
 		require.NoError(t, err)
 	}
 	removed := 0
@@ -565,7 +565,7 @@ func TestDropSnapshotOfFullStore(t *testing.T) {
 		removed++
 	}
 	t.Logf("%d values fit, %d could be removed under a snapshot", n, removed)
-	require.NoError(t, s.DropSnapshot("s"))
+	require.NoError(t, s.DropSnapshot(t.Context(), "s"))
 	_, err = gc.New(s).Full(context.Background())
 	require.NoError(t, err)
 	for i := range n {
@@ -577,4 +577,65 @@ func TestDropSnapshotOfFullStore(t *testing.T) {
 	require.Greater(t, fill(), n*9/10)
 	full.Store(false)
 	require.NoError(t, s.Close())
+}
+
+// TestSnapshotCanceled ends the context of taking and dropping a snapshot at
+// three moments: before anything, when another writer was faster, and when the
+// version is published. Only the last is too late.
+func TestSnapshotCanceled(t *testing.T) {
+	var at func(point string)
+	path := newStorePath(t)
+	s, err := engine.Open(path, engine.Options{Commit: -1, Hook: func(point string) {
+		if at != nil {
+			at(point)
+		}
+	}})
+	require.NoError(t, err)
+	defer s.Close()
+	setKey(t, s, "a", 1)
+	_, err = s.Snapshot(t.Context(), "old")
+	require.NoError(t, err)
+
+	ops := map[string]func(ctx context.Context) error{
+		"take": func(ctx context.Context) error { _, err := s.Snapshot(ctx, "new"); return err },
+		"drop": func(ctx context.Context) error { return s.DropSnapshot(ctx, "old") },
+	}
+	for _, name := range []string{"take", "drop"} {
+		t.Run(name, func(t *testing.T) {
+			before, names := s.Changed(), snapshotNames(t, s)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			require.ErrorIs(t, ops[name](ctx), context.Canceled)
+			require.Equal(t, before, s.Changed())
+
+			ctx, cancel = context.WithCancel(t.Context())
+			defer cancel()
+			at = func(point string) {
+				if point == "publish.before-swap" {
+					at = nil
+					setKey(t, s, "faster", name)
+					cancel()
+				}
+			}
+			require.ErrorIs(t, ops[name](ctx), context.Canceled)
+			require.Nil(t, at, "the edit was tried")
+			require.Equal(t, before+1, s.Changed(), "only the other writer has published")
+			require.Equal(t, names, snapshotNames(t, s))
+
+			ctx, cancel = context.WithCancel(t.Context())
+			defer cancel()
+			at = func(point string) {
+				if point == "snapshot.published" {
+					at = nil
+					cancel()
+				}
+			}
+			require.NoError(t, ops[name](ctx))
+			require.Error(t, ctx.Err())
+			require.NotEqual(t, names, snapshotNames(t, s))
+			st, err := s.Stats()
+			require.NoError(t, err)
+			require.Equal(t, st.Seq, st.DurableSeq, "it is durable")
+		})
+	}
 }

@@ -18,7 +18,8 @@ func (s *Store) Stats() (Stats, error) {
 		UUID: uuid.UUID(s.header.UUID).String(), Path: s.path,
 		DurableSeq: s.hdr.Completed.Load(), ChunkSize: s.current().ChunkSize,
 		LimboBytes: s.epochs.LimboBytes(), Poisoned: s.hdr.Poison.Load() != 0,
-		Pins: s.epochs.CountPins() - 1, NamedPins: len(s.epochs.NamedPins(nil)),
+		Collections: s.hdr.GCCount.Load(),
+		Pins:        s.epochs.CountPins() - 1, NamedPins: len(s.epochs.NamedPins(nil)),
 	}
 	err = safely(func() error {
 		root, ref, err := s.readRoot()
@@ -56,4 +57,35 @@ func (s *Store) Stats() (Stats, error) {
 		}
 	}
 	return st, nil
+}
+
+// Figure is one of the Stats, under the name that it has for people and
+// programs: in .pongo/stats of a mount and for pongofs stats.
+type Figure struct {
+	Name  string
+	Value any // a string or an integer
+}
+
+// Figures returns the Stats by name. Names stay; new ones may come.
+func (st *Stats) Figures() []Figure {
+	return []Figure{
+		{"uuid", st.UUID},
+		{"path", st.Path},
+		{"sequence", st.Seq},
+		{"durable_sequence", st.DurableSeq},
+		{"file_bytes", st.FileBytes},
+		{"used_bytes", st.UsedBytes},
+		{"limbo_bytes", st.LimboBytes},
+		{"chunk_bytes", st.ChunkSize},
+		{"objects", st.Objects},
+		{"entries", st.Entries},
+		{"containers", st.Containers},
+		{"collections", st.Collections},
+		{"processes", st.Processes},
+		{"pins", st.Pins},
+		{"named_pins", st.NamedPins},
+		{"snapshots", st.Snapshots},
+		{"disk_free_bytes", st.FreeDisk},
+		{"disk_total_bytes", st.TotalDisk},
+	}
 }

@@ -214,7 +214,9 @@ type Stats struct {
 	Pins       int    // short pins of all processes
 	NamedPins  int
 	Snapshots  uint64
-	FreeDisk   int64 // bytes free on the disk that holds the store
-	TotalDisk  int64
-	Poisoned   bool
+	// Collections counts full collections since the first process opened it.
+	Collections uint64
+	FreeDisk    int64 // bytes free on the disk that holds the store
+	TotalDisk   int64
+	Poisoned    bool
 }

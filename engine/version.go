@@ -32,28 +32,30 @@ type Version struct {
 
 // OpenVersion keeps the newest version.
 func (s *Store) OpenVersion() (*Version, error) {
-	return s.openVersion("", func(*Tx) error { return nil })
+	return s.openVersion(func(*Tx) (string, error) { return "", nil })
 }
 
 // OpenSnapshot keeps the version of a snapshot, even if the snapshot is dropped
 // meanwhile. ErrNotFound when there is none of that name.
 func (s *Store) OpenSnapshot(name string) (*Version, error) {
-	return s.openVersion(name, func(tx *Tx) error {
+	return s.openVersion(func(tx *Tx) (string, error) {
 		snap, err := tx.snapshot(name)
 		if err != nil {
-			return err
+			return "", err
 		}
-		return tx.load(snap.ref)
+		return name, tx.load(snap.ref)
 	})
 }
 
-// openVersion keeps the version that find leaves its Tx at.
+// openVersion keeps the version that find leaves its Tx at, and whose snapshot's
+// name it returns, if it is one.
 //
 // The named pin is made under the short pin of the View, which protects the
 // snapshot as well: the version it looks at lists it.
-func (s *Store) openVersion(name string, find func(tx *Tx) error) (v *Version, err error) {
+func (s *Store) openVersion(find func(tx *Tx) (name string, err error)) (v *Version, err error) {
 	err = s.View(func(tx *Tx) error {
-		if err := find(tx); err != nil {
+		name, err := find(tx)
+		if err != nil {
 			return err
 		}
 		named, err := s.epochs.PinRoot(tx.root.Seq, tx.rootRef)

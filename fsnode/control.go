@@ -123,33 +123,14 @@ func (fs *fileSystem) statsText() (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	for _, l := range []struct {
-		name  string
-		value any
-	}{
-		{"uuid", st.UUID},
-		{"path", st.Path},
-		{"sequence", st.Seq},
-		{"durable_sequence", st.DurableSeq},
-		{"file_bytes", st.FileBytes},
-		{"used_bytes", st.UsedBytes},
-		{"limbo_bytes", st.LimboBytes},
-		{"chunk_bytes", st.ChunkSize},
-		{"entries", st.Entries},
-		{"containers", st.Containers},
-		{"processes", st.Processes},
-		{"pins", st.Pins},
-		{"named_pins", st.NamedPins},
-		{"snapshots", st.Snapshots},
-		{"disk_free_bytes", st.FreeDisk},
-		{"disk_total_bytes", st.TotalDisk},
-		{"mount_nodes", fs.nodes.len()},
-		{"mount_open_files", fs.files.len()},
-		{"mount_open_directories", fs.dirs.len()},
-		{"mount_refused_writes", fs.refused.total()},
-		{"mount_now_versions", fs.frozens.len()},
-	} {
-		fmt.Fprintf(&b, "%s %v\n", l.name, l.value)
+	for _, f := range append(st.Figures(), []engine.Figure{
+		{Name: "mount_nodes", Value: fs.nodes.len()},
+		{Name: "mount_open_files", Value: fs.files.len()},
+		{Name: "mount_open_directories", Value: fs.dirs.len()},
+		{Name: "mount_refused_writes", Value: fs.refused.total()},
+		{Name: "mount_now_versions", Value: fs.frozens.len()},
+	}...) {
+		fmt.Fprintf(&b, "%s %v\n", f.Name, f.Value)
 	}
 	return b.String(), nil
 }

@@ -170,13 +170,13 @@ func (fs *fileSystem) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, ou
 }
 
 // Mkdir makes an empty dict.
-func (fs *fileSystem) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+func (fs *fileSystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
 	dir := fs.nodes.get(in.NodeId)
 	if dir == nil {
 		return fuse.Status(errStale)
 	}
 	if d, ok := dir.virtual.(snapshotsDir); ok {
-		return fs.status("mkdir", dir, d.mkdir(name, out))
+		return fs.status("mkdir", dir, d.mkdir(cancel, name, out))
 	}
 	n, e, err := fs.create(dir, name, creation{put: func(tx Tx, d *engine.Entry, key value.Value) (engine.Entry, error) {
 		return tx.Make(d.ID, key, value.KindDict, newAttr(d, &in.InHeader, in.Mode, true))

@@ -15,16 +15,16 @@ import (
 var errRetry = errors.New("entries have changed")
 
 // Unlink removes a file. One that is open goes on without a name.
-func (fs *fileSystem) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	return fs.remove("unlink", in, name, false)
+func (fs *fileSystem) Unlink(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	return fs.remove(cancel, "unlink", in, name, false)
 }
 
 // Rmdir removes an empty directory.
-func (fs *fileSystem) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	return fs.remove("rmdir", in, name, true)
+func (fs *fileSystem) Rmdir(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	return fs.remove(cancel, "rmdir", in, name, true)
 }
 
-func (fs *fileSystem) remove(op string, in *fuse.InHeader, name string, isDir bool) fuse.Status {
+func (fs *fileSystem) remove(cancel <-chan struct{}, op string, in *fuse.InHeader, name string, isDir bool) fuse.Status {
 	dir := fs.nodes.get(in.NodeId)
 	if dir == nil {
 		return fuse.Status(errStale)
@@ -36,7 +36,7 @@ func (fs *fileSystem) remove(op string, in *fuse.InHeader, name string, isDir bo
 		return fuse.EROFS
 	}
 	if d, ok := dir.virtual.(snapshotsDir); ok && isDir {
-		return fs.status(op, dir, d.rmdir(name))
+		return fs.status(op, dir, d.rmdir(cancel, name))
 	}
 	if v, _ := fs.virtualChild(dir, name); v != nil {
 		return fs.status(op, dir, fs.removeVirtual(dir, v, isDir))

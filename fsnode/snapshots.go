@@ -85,12 +85,14 @@ func (d snapshotsDir) show(f *frozen, out *fuse.EntryOut) error {
 	return nil
 }
 
-// mkdir takes a snapshot. It is durable when mkdir(2) returns.
-func (d snapshotsDir) mkdir(name string, out *fuse.EntryOut) error {
+// mkdir takes a snapshot. It is durable when mkdir(2) returns. An interrupt is
+// EINTR as long as the snapshot does not exist: one that does, and the error
+// that says it was not made, would contradict each other.
+func (d snapshotsDir) mkdir(cancel <-chan struct{}, name string, out *fuse.EntryOut) error {
 	if name == nowName {
 		return engine.ErrExist
 	}
-	snap, err := d.fs.store.Snapshot(name)
+	snap, err := d.fs.store.Snapshot(cancelContext{cancel}, name)
 	if err != nil {
 		return err
 	}
@@ -101,8 +103,9 @@ func (d snapshotsDir) mkdir(name string, out *fuse.EntryOut) error {
 	return d.show(f, out)
 }
 
-// rmdir drops a snapshot. Files of it that are open stay readable.
-func (d snapshotsDir) rmdir(name string) error {
+// rmdir drops a snapshot. Files of it that are open stay readable. An interrupt
+// counts as in mkdir.
+func (d snapshotsDir) rmdir(cancel <-chan struct{}, name string) error {
 	if name == nowName {
 		return syscall.EPERM
 	}
@@ -113,7 +116,7 @@ func (d snapshotsDir) rmdir(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.fs.store.DropSnapshot(name); err != nil {
+	if err := d.fs.store.DropSnapshot(cancelContext{cancel}, name); err != nil {
 		return err
 	}
 	d.fs.frozens.dropped(&snap)

@@ -31,9 +31,10 @@ type Store interface {
 	// Snapshots returns all snapshots by name, FindSnapshot one of them.
 	Snapshots() ([]engine.Snapshot, error)
 	FindSnapshot(name string) (engine.Snapshot, error)
-	// Snapshot and DropSnapshot return when they are durable.
-	Snapshot(name string) (engine.Snapshot, error)
-	DropSnapshot(name string) error
+	// Snapshot and DropSnapshot return when they are durable. ctx ends them only
+	// before anything is published.
+	Snapshot(ctx context.Context, name string) (engine.Snapshot, error)
+	DropSnapshot(ctx context.Context, name string) error
 	// ViewSnapshot calls fn with the version of a snapshot.
 	ViewSnapshot(name string, fn func(Tx) error) error
 	// KeepSnapshot and KeepNewest keep a version until it is closed.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -151,10 +150,7 @@ func TestStoreCutUnderMount(t *testing.T) {
 // to do when that would be too little. (With less than about 1.5 GB the Go runtime
 // itself does not start, and says so in its own words.)
 func TestLimitedAddressSpace(t *testing.T) {
-	prlimit, err := exec.LookPath("prlimit")
-	if err != nil {
-		t.Fatal("prlimit is missing, which every Debian has (util-linux)")
-	}
+	prlimit := prlimitTool(t)
 	dir := newDir(t)
 	store := filepath.Join(dir, "store.pongo")
 	pongofs(t, "create", store)

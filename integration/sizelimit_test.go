@@ -16,10 +16,7 @@ import (
 // and it goes on when the limit is gone.
 func TestFileSizeLimit(t *testing.T) {
 	needFuse(t)
-	prlimit, err := exec.LookPath("prlimit")
-	if err != nil {
-		t.Fatal("prlimit is missing, which every Debian has (util-linux)")
-	}
+	prlimit := prlimitTool(t)
 	dir := newDir(t)
 	store, m := newMount(t, dir)
 	before := filepath.Join(m.dir, "before")

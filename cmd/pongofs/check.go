@@ -148,6 +148,11 @@ func runCheck(ctx context.Context, o checkOptions, out io.Writer, store string) 
 	case !res.Clean():
 		res.State, code = "damaged", fsckErrors
 	}
+	if res.Repair != nil { // it has been carried out
+		for i := range res.Findings {
+			res.Findings[i].Remedy = ""
+		}
+	}
 	if o.json {
 		return code, newJSONEncoder(out).Encode(&res)
 	}
@@ -167,8 +172,10 @@ func checkOnline(ctx context.Context, store string, rep *check.Report) error {
 		if err != nil {
 			return err
 		}
-		check.Pages(f, info.Size(), rep)
 		in := s.Internals()
+		completed := in.Header().Completed.Load()
+		check.Pages(f, info.Size(), rep)
+		rep.Completed(completed)
 		named, _, ref, err := in.PinNewest()
 		if err != nil {
 			return err
@@ -188,6 +195,7 @@ func checkOnline(ctx context.Context, store string, rep *check.Report) error {
 func checkOffline(ctx context.Context, o checkOptions, off *engine.Offline, store string, res *checked) error {
 	rep := res.Report
 	check.Pages(off.File(), off.Size(), rep)
+	rep.Completed(off.Completed())
 	versions := off.Versions()
 	if len(versions) > 0 {
 		if why := off.Unclean(); why != "" {
@@ -205,7 +213,7 @@ func checkOffline(ctx context.Context, o checkOptions, off *engine.Offline, stor
 	}
 	err := repair(ctx, o, off, store, res)
 	if errors.Is(err, errBeyondRepair) {
-		rep.Add(check.Finding{Severity: check.Lost, Rule: check.RuleRoot, Place: "file", Cause: err.Error()})
+		rep.Add(check.Finding{Severity: check.Lost, Rule: check.RuleRoot, Place: "file", Cause: err.Error(), Remedy: "restore it from a backup"})
 		return nil
 	}
 	return err
@@ -229,13 +237,8 @@ func printCheck(w io.Writer, res *checked) error {
 			where = fmt.Sprintf(" (offset %d)", f.Offset)
 		}
 		remedy := ""
-		if res.Repair == nil {
-			switch f.Severity {
-			case check.Error:
-				remedy = "; pongofs check --repair puts it right"
-			case check.Lost:
-				remedy = "; restore it from a backup, or keep the rest with pongofs check --repair"
-			}
+		if f.Remedy != "" {
+			remedy = "; " + f.Remedy
 		}
 		fmt.Fprintf(w, "%s: %s: %s%s%s\n", f.Severity, printable(f.Place), printable(f.Cause), where, remedy)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Exit codes. Scripts rely on them, so they are never reused. diff has its
-// own, as diff(1): 0 equal, 1 different, 2 trouble.
+// own, as diff(1): 0 equal, 1 different, 2 trouble. watch adds exitGone.
 const (
 	exitOK     = 0
 	exitFailed = 1

@@ -36,7 +36,7 @@ file that any number of mounts, commands and Go programs use at once.
 Paths inside a store are the paths below a mount of it: KEY/KEY/INDEX.
 
 Exit status: 0 done, 1 failed, 2 wrong usage; diff: 0 equal, 1 different,
-2 trouble; check: as fsck(8).`,
+2 trouble; check: as fsck(8); watch: 3 the version to begin with is gone.`,
 		Example: `  pongofs create data.pongo
   pongofs import data.pongo bank-holidays.json
   mkdir mnt && pongofs mount data.pongo mnt
@@ -57,10 +57,10 @@ Exit status: 0 done, 1 failed, 2 wrong usage; diff: 0 equal, 1 different,
 		newLsCommand(), newTreeCommand(), newGetCommand(), newSetCommand(), newTypeCommand(),
 		newMkdictCommand(), newMklistCommand(), newMkcollCommand(),
 		newAppendCommand(), newInsertCommand(), newRmCommand(), newMvCommand(), newCompactListCommand(),
-		newImportCommand(), newExportCommand(), newDiffCommand(),
+		newImportCommand(), newExportCommand(), newDiffCommand(), newWatchCommand(),
 		newCheckCommand(), newBackupCommand(), newCompactCommand(),
 		newAddCommand(), newSnapshotCommand(), newMetaCommand(),
-		newGCCommand(), newSyncCommand(), newInfoCommand(), newVersionCommand(),
+		newGCCommand(), newSyncCommand(), newInfoCommand(), newStatsCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -50,7 +50,7 @@ func locate(tx *engine.Tx, p string) (place, error) {
 			if err != nil {
 				return place{}, err
 			}
-			return place{}, fmt.Errorf("%s: is a %s, so it holds no %s", at.path, kind, name)
+			return place{}, &describedError{fmt.Sprintf("%s: is a %s, so it holds no %s", at.path, kind, name), engine.ErrNotContainer}
 		}
 		parent := at.entry
 		key, err := nameKey(tx, &parent, name)

@@ -44,10 +44,10 @@ func newSnapshotCreateCommand() *cobra.Command {
 		Long:    `Take a snapshot of the newest version. It is durable when the command ends.`,
 		Example: `  pongofs snapshot create data.pongo monday`,
 		Args:    usageArgs(cobra.MinimumNArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return withStore(args[0], engine.Options{}, func(s *engine.Store) error {
 				for _, name := range args[1:] {
-					if _, err := s.Snapshot(name); err != nil {
+					if _, err := s.Snapshot(cmd.Context(), name); err != nil {
 						return err
 					}
 				}
@@ -65,10 +65,10 @@ func newSnapshotRmCommand() *cobra.Command {
 which a mount starts by itself; pongofs gc does it at once.`,
 		Example: `  pongofs snapshot rm data.pongo monday`,
 		Args:    usageArgs(cobra.MinimumNArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return withStore(args[0], engine.Options{}, func(s *engine.Store) error {
 				for _, name := range args[1:] {
-					if err := s.DropSnapshot(name); err != nil {
+					if err := s.DropSnapshot(cmd.Context(), name); err != nil {
 						return err
 					}
 				}

@@ -86,10 +86,14 @@ func openSide(s *engine.Store, from *source) (*engine.Version, error) {
 		i := strings.LastIndexByte(name, ':')
 		if !errors.Is(err, engine.ErrNotFound) || !from.cut || i <= 0 {
 			if errors.Is(err, engine.ErrNotFound) {
-				err = fmt.Errorf("no snapshot %q; see pongofs snapshot ls %s", name, from.store)
+				err = noSnapshot(name, from.store)
 			}
 			return nil, err
 		}
 		name, path = from.snapshot[:i], from.snapshot[i+1:]
 	}
+}
+
+func noSnapshot(name, store string) error {
+	return fmt.Errorf("no snapshot %q; see pongofs snapshot ls %s", name, store)
 }

@@ -140,6 +140,10 @@ func TestFindings(t *testing.T) {
 		{"empty checkpoint page", func(_ *testing.T, b []byte, _ func(layout.Ref) bool) {
 			b[layout.CheckpointPage(100)+7] = 1
 		}, check.RuleCheckpoint, false},
+		{"both pages of a pair", func(_ *testing.T, b []byte, _ func(layout.Ref) bool) {
+			b[layout.CheckpointPage(100)+20] = 1
+			b[layout.CheckpointPage(101)+20] = 1
+		}, check.RuleCheckpoint, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -152,6 +156,7 @@ func TestFindings(t *testing.T) {
 				rules[f.Rule] = true
 				require.NotEmpty(t, f.Place)
 				require.NotEmpty(t, f.Cause)
+				require.NotEmpty(t, f.Remedy)
 			}
 			require.True(t, rules[test.rule], "%+v", rep.Findings)
 			require.Equal(t, test.lost, rep.LostParts > 0, "%+v", rep.Findings)
@@ -169,4 +174,68 @@ func TestFindings(t *testing.T) {
 			requireSubset(t, want, got)
 		})
 	}
+}
+
+// newestPage returns the page of the newest checkpoint record of an image.
+func newestPage(b []byte) int {
+	best, page := layout.Checkpoint{}, -1
+	for i := range layout.MaxProcesses * layout.CheckpointPages {
+		if c, ok := layout.DecodeCheckpoint(b[layout.CheckpointPage(i):]); ok && c.Seq > best.Seq {
+			best, page = c, i
+		}
+	}
+	return page
+}
+
+// TestTornRecordIsANote: one record of a pair that was written in part is what
+// a power cut leaves, be it over zeros or over an older one.
+func TestTornRecordIsANote(t *testing.T) {
+	torn := func(t *testing.T, path string, edit func(b []byte)) {
+		change(t, path, func(b []byte, _ func(layout.Ref) bool) { edit(b) })
+		rep := look(t, path)
+		require.True(t, rep.Clean(), "%+v", rep.Findings)
+		require.Len(t, rep.Findings, 1)
+		f := rep.Findings[0]
+		require.Equal(t, check.Note, f.Severity)
+		require.Equal(t, check.RuleCheckpoint, f.Rule)
+		require.Contains(t, f.Cause, "as a power cut leaves it")
+		require.Equal(t, "nothing needs to be done", f.Remedy)
+
+		// The slot's next checkpoints write it anew.
+		s, err := engine.Open(path, engine.Options{Commit: -1})
+		require.NoError(t, err)
+		fillStoreAgain(t, s)
+		require.NoError(t, s.Close())
+	}
+	t.Run("over zeros", func(t *testing.T) {
+		path, _ := newStore(t)
+		torn(t, path, func(b []byte) {
+			copy(b[layout.CheckpointPage(100):], b[layout.CheckpointPage(newestPage(b)):][:40])
+		})
+	})
+	t.Run("over an older one", func(t *testing.T) {
+		path, _ := newStore(t)
+		torn(t, path, func(b []byte) {
+			newest := newestPage(b)
+			older := b[layout.CheckpointPage(newest^1):]
+			_, ok := layout.DecodeCheckpoint(older)
+			require.True(t, ok, "the store has two records")
+			copy(older[8:16], b[layout.CheckpointPage(newest):][8:16])
+		})
+		rep := look(t, path)
+		require.Empty(t, rep.Findings)
+	})
+}
+
+// TestDurableRecordDamaged: while the processes' shm file is there, it is known
+// that a record was durable, so that damage of it is no power cut.
+func TestDurableRecordDamaged(t *testing.T) {
+	path, _ := newStore(t)
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	b[layout.CheckpointPage(newestPage(b))+20] ^= 1
+	require.NoError(t, os.WriteFile(path, b, 0o600))
+	rep := look(t, path)
+	require.Equal(t, 1, rep.Errors, "%+v", rep.Findings)
+	require.Contains(t, rep.Findings[1].Cause, "after it had become durable")
 }

@@ -33,18 +33,21 @@ func Pages(r io.ReaderAt, size int64, rep *Report) {
 	var newest layout.Checkpoint
 	at := -1
 	seqs := map[uint64]layout.Checkpoint{}
+	var torn []int
 	for i := range layout.MaxProcesses * layout.CheckpointPages {
 		off := layout.CheckpointPage(i)
 		b := read(off)
-		place := fmt.Sprintf("checkpoint page %d of process slot %d", i%layout.CheckpointPages, i/layout.CheckpointPages)
+		place := pagePlace(i)
 		rec, ok := layout.DecodeCheckpoint(b)
 		if !ok {
-			// A record is one sector, so that a power loss leaves the old or the new
-			// one. It takes a disk without that to get here by itself.
-			if !bytes.Equal(b[:layout.CheckpointRecord], make([]byte, layout.CheckpointRecord)) {
+			switch record := b[:layout.CheckpointRecord]; {
+			case bytes.Equal(record, make([]byte, layout.CheckpointRecord)):
+			case layout.TornCheckpoint(record):
+				torn = append(torn, i)
+			default:
 				rep.Add(Finding{
 					Severity: Error, Rule: RuleCheckpoint, Place: place, Offset: uint64(off),
-					Cause: "is neither empty nor a valid record: it was damaged, or written in part",
+					Cause: "is neither empty, nor a valid record, nor one that was written in part: it was damaged",
 				})
 			}
 			continue
@@ -64,6 +67,8 @@ func Pages(r io.ReaderAt, size int64, rep *Report) {
 		rep.Add(Finding{Severity: Lost, Rule: RuleCheckpoint, Place: "checkpoint pages", Cause: "no page holds a valid record"})
 		return
 	}
+	rep.DurableSeq = newest.Seq
+	reportTorn(torn, rep)
 	if newest.Slabs <= layout.ReservedSlabs || newest.Slabs > uint64(size)/layout.SlabSize {
 		rep.Add(Finding{
 			Severity: Error, Rule: RuleLength, Place: "file",
@@ -75,5 +80,32 @@ func Pages(r io.ReaderAt, size int64, rep *Report) {
 			Severity: Error, Rule: RuleCheckpoint, Place: "checkpoint pages", Offset: uint64(layout.CheckpointPage(at)),
 			Cause: fmt.Sprintf("the next id is %d", newest.NextID),
 		})
+	}
+}
+
+func pagePlace(page int) string {
+	return fmt.Sprintf("checkpoint page %d of process slot %d", page%layout.CheckpointPages, page/layout.CheckpointPages)
+}
+
+// reportTorn reports the pages whose records were written in part. While a
+// record is written the other page of the pair is left alone, so that a power
+// cut leaves one such page in a pair, not two; it does not count, and is used
+// first by the slot's next checkpoint.
+func reportTorn(pages []int, rep *Report) {
+	rep.torn = len(pages)
+	pairs := map[int]int{}
+	for _, page := range pages {
+		pairs[page/layout.CheckpointPages]++
+	}
+	for _, page := range pages {
+		f := Finding{Rule: RuleCheckpoint, Place: pagePlace(page), Offset: uint64(layout.CheckpointPage(page))}
+		if pairs[page/layout.CheckpointPages] == 1 {
+			f.Severity = Note
+			f.Cause = "was written in part, as a power cut leaves it; it does not count, and the slot's next checkpoint writes it anew"
+		} else {
+			f.Severity = Error
+			f.Cause = "is no valid record, and neither is the other page of the pair: they were damaged"
+		}
+		rep.Add(f)
 	}
 }

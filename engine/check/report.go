@@ -50,6 +50,8 @@ type Finding struct {
 	// Offset is where in the file, 0 if that has no meaning.
 	Offset uint64 `json:"offset,omitempty"`
 	Cause  string `json:"cause"`
+	// Remedy is what to do about it; Report.Add fills it in.
+	Remedy string `json:"remedy,omitempty"`
 	// Entries is how many entries are lost, as far as is known.
 	Entries uint64 `json:"lost_entries,omitempty"`
 }
@@ -64,12 +66,14 @@ type Report struct {
 	Errors    int `json:"errors"`
 	LostParts int `json:"lost"`
 	More      int `json:"findings_left_out,omitempty"`
+	torn      int // checkpoint records that seem to be written in part
 
 	// Readable reports that there is a way into the newest version.
 	Readable   bool   `json:"readable"`
-	Seq        uint64 `json:"seq"`        // of the newest version checked
-	Versions   int    `json:"versions"`   // checked: the newest one and the snapshots
-	Containers uint64 `json:"containers"` // of the newest version
+	Seq        uint64 `json:"seq"`         // of the newest version checked
+	DurableSeq uint64 `json:"durable_seq"` // of the newest checkpoint record
+	Versions   int    `json:"versions"`    // checked: the newest one and the snapshots
+	Containers uint64 `json:"containers"`  // of the newest version
 	Entries    uint64 `json:"entries"`
 	Objects    int64  `json:"objects"` // visited, in all versions
 	Bytes      int64  `json:"bytes"`
@@ -78,8 +82,11 @@ type Report struct {
 // Clean reports whether no rule is broken.
 func (r *Report) Clean() bool { return r.Errors+r.LostParts == 0 }
 
-// Add adds a finding.
+// Add adds a finding, with the remedy of its rule if it has none of its own.
 func (r *Report) Add(f Finding) {
+	if f.Remedy == "" {
+		f.Remedy = remedy(&f)
+	}
 	switch f.Severity {
 	case Error:
 		r.Errors++
@@ -105,6 +112,20 @@ func (r *Report) full() bool {
 // Notef adds a note.
 func (r *Report) Notef(rule, place, format string, args ...any) {
 	r.Add(Finding{Severity: Note, Rule: rule, Place: place, Cause: fmt.Sprintf(format, args...)})
+}
+
+// Completed tells, after Pages, which checkpoint is known to have been made
+// durable. If that record and all later ones are gone, a page that looks like one
+// written in part is damage: no power cut takes back what was synced. (With no
+// such page the file is an older copy of the store, put in its place.)
+func (r *Report) Completed(seq uint64) {
+	if r.torn == 0 || r.DurableSeq >= seq {
+		return
+	}
+	r.Add(Finding{
+		Severity: Error, Rule: RuleCheckpoint, Place: "checkpoint pages",
+		Cause: fmt.Sprintf("the record of version %d was damaged after it had become durable; the newest that is left is of %d", seq, r.DurableSeq),
+	})
 }
 
 // cause returns the reason in err and where in the file it is.

@@ -159,6 +159,7 @@ func look(t testing.TB, path string) *check.Report {
 	require.NoError(t, err)
 	rep := &check.Report{}
 	check.Pages(off.File(), off.Size(), rep)
+	rep.Completed(off.Completed())
 	if v := off.Versions(); len(v) > 0 {
 		require.NoError(t, check.Version(off, v[0].Root, check.Options{
 			NextID: v[0].NextID, Allocated: off.Allocated(), AllocatedObjects: off.AllocatedObjects(),

@@ -129,7 +129,7 @@ func (v *versions) allocated() {
 		})
 	}
 	if extra := v.o.AllocatedObjects - v.count; !v.o.InUse && extra > 0 && v.rep.LostParts == 0 {
-		v.rep.Notef(RuleAllocation, "allocator", "%d allocated objects are not in use; a collection frees them", extra)
+		v.rep.Notef(RuleAllocation, "allocator", "%d allocated objects are not in use", extra)
 	}
 }
 

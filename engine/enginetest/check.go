@@ -39,7 +39,7 @@ func (c Checks) CheckImage(image Image) (err error) {
 			err = closeErr
 		}
 		if err == nil {
-			err = clean(c.Path, image.Torn)
+			err = Clean(c.Path)
 		}
 	}()
 	if err := sound(s); err != nil {
@@ -73,11 +73,7 @@ func sound(s *engine.Store) error {
 }
 
 // Clean holds a store that nobody has open against every rule of the format.
-func Clean(path string) error { return clean(path, 0) }
-
-// clean is Clean for a store in which some checkpoint records may be torn: they do
-// not count, and are there until their pages are used again.
-func clean(path string, torn int) (err error) {
+func Clean(path string) (err error) {
 	off, err := engine.OpenOffline(path, false, true)
 	if err != nil {
 		return err
@@ -88,16 +84,7 @@ func clean(path string, torn int) (err error) {
 	}
 	var rep check.Report
 	check.Pages(off.File(), off.Size(), &rep)
-	records := len(rep.Findings)
-	for _, f := range rep.Findings {
-		if f.Rule != check.RuleCheckpoint {
-			records = -1
-			break
-		}
-	}
-	if rep.More == 0 && records >= 0 && records <= torn {
-		rep = check.Report{}
-	}
+	rep.Completed(off.Completed())
 	v := off.Versions()
 	if len(v) == 0 {
 		return errors.New("no version is left")

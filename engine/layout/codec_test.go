@@ -135,6 +135,28 @@ func TestDecodeCheckpointRejectsTornRecords(t *testing.T) {
 	}
 }
 
+// What a power cut leaves of a record is told from most other damage.
+func TestTornCheckpoint(t *testing.T) {
+	older, newer := make([]byte, CheckpointRecord), make([]byte, CheckpointRecord)
+	someCheckpoint.Encode(older)
+	next := someCheckpoint
+	next.Seq, next.Root, next.Nonce = next.Seq+1000, next.Root+4096, 99
+	next.Encode(newer)
+	for _, before := range [][]byte{older, make([]byte, CheckpointRecord)} {
+		for n := range CheckpointRecord + 1 {
+			require.True(t, TornCheckpoint(append(append([]byte{}, newer[:n]...), before[n:]...)), "torn at %d", n)
+			require.True(t, TornCheckpoint(append(append([]byte{}, before[:n]...), newer[n:]...)), "torn at %d", n)
+		}
+	}
+	require.False(t, TornCheckpoint(newer[:CheckpointRecord-1]), "too short")
+	for n := range CheckpointRecord {
+		constant := n < 8 || n >= recordUsed && n < CheckpointRecord-4
+		newer[n] ^= 0x80
+		require.Equal(t, !constant, TornCheckpoint(newer), "a bit of byte %d", n)
+		newer[n] ^= 0x80
+	}
+}
+
 func TestRootRoundTrip(t *testing.T) {
 	want := Root{Seq: 5, Time: -3, IDTable: 1 << 20, IDHeight: 2, Entries: 1 << 40, Containers: 4, Snapshot: 3, Taken: 7, Settings: 2}
 	obj := make([]byte, RootSize)

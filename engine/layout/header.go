@@ -166,6 +166,9 @@ type Checkpoint struct {
 // CheckpointRecord is the length in bytes of an encoded Checkpoint.
 const CheckpointRecord = recordSize
 
+// recordUsed is where the reserved bytes of a record begin.
+const recordUsed = 56
+
 // Encode writes c into page, which is at least CheckpointRecord bytes of
 // zeros.
 func (c *Checkpoint) Encode(page []byte) {
@@ -194,6 +197,28 @@ func DecodeCheckpoint(page []byte) (Checkpoint, bool) {
 	c.Time = int64(binary.LittleEndian.Uint64(page[40:]))
 	c.Nonce = binary.LittleEndian.Uint64(page[48:])
 	return c, true
+}
+
+// TornCheckpoint reports whether a record that DecodeCheckpoint refuses can be
+// what a power cut leaves of a write over an older record or over zeros: each
+// byte is of one or of the other. That tells of the bytes that are the same in
+// all records only; the others may have any value.
+func TornCheckpoint(page []byte) bool {
+	if len(page) < recordSize {
+		return false
+	}
+	var magic [8]byte
+	binary.LittleEndian.PutUint64(magic[:], checkpointMagic)
+	for i, b := range page[:recordSize-4] {
+		switch {
+		case b == 0:
+		case i < len(magic) && b == magic[i]:
+		case i >= len(magic) && i < recordUsed:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // CheckpointPage returns the offset of checkpoint page i, 0 ≤ i <
