@@ -5,7 +5,7 @@
 # The system packages of the targets that use mounts and scripts.
 MOUNT_DEPS = fuse3
 TOUR_DEPS  = $(MOUNT_DEPS) rsync attr tree
-TEST_DEPS  = $(TOUR_DEPS) jq vim git zip unzip sqlite3 fio
+TEST_DEPS  = $(TOUR_DEPS) python3 jq vim git zip unzip sqlite3 fio
 RACE_DEPS  = gcc libc6-dev
 BENCH_DEPS = gcc libc6-dev liblmdb-dev
 
