@@ -5,7 +5,7 @@
 # The system packages of the targets that use mounts and scripts.
 MOUNT_DEPS = fuse3
 TOUR_DEPS  = $(MOUNT_DEPS) rsync attr tree
-TEST_DEPS  = $(TOUR_DEPS) jq vim git zip unzip sqlite3 fio
+TEST_DEPS  = $(TOUR_DEPS) python3 jq vim git zip unzip sqlite3 fio
 RACE_DEPS  = gcc libc6-dev
 BENCH_DEPS = gcc libc6-dev liblmdb-dev
 
@@ -49,10 +49,12 @@ integration:
 	@$(DEPS) $(TEST_DEPS)
 	go test -tags invariants -count=1 -v -timeout 20m ./integration
 
-## large: the round trip of the largest document through rsync, 75 000 files
+## large: the round trip of the largest document through rsync, 75 000 files, and
+## directories of 100 000 that are listed while they change
 large:
 	@$(DEPS) $(TEST_DEPS)
 	PONGOFS_LARGE=1 go test -tags invariants -count=1 -v -timeout 30m -run TestRsyncRoundTrip/event100 ./integration
+	PONGOFS_LARGE=1 go test -tags invariants -count=1 -v -timeout 30m -run TestListWhileChanging ./fsnode
 
 ## race: the race detector; packages that need real mounts are left out
 race:

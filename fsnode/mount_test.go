@@ -122,9 +122,14 @@ func mountStore(t testing.TB, path, flags string) string {
 				t.Errorf("server: %v", err)
 			}
 		case <-time.After(20 * time.Second):
-			t.Errorf("server does not end; detaching %s", dir)
-			_ = cmd.Process.Kill()
-			<-done
+			t.Errorf("server does not end, its goroutines are on stderr; detaching %s", dir)
+			_ = cmd.Process.Signal(syscall.SIGQUIT)
+			select {
+			case <-done:
+			case <-time.After(5 * time.Second):
+				_ = cmd.Process.Kill()
+				<-done
+			}
 		}
 		// Nothing stays mounted, whatever happened.
 		_ = syscall.Unmount(dir, syscall.MNT_DETACH)

@@ -52,9 +52,13 @@ func (fs *fileSystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.A
 
 func (fs *fileSystem) setAttr(n *node, in *fuse.SetAttrIn) error {
 	change := attrChange(in)
+	// A request for nothing is how the kernel asks for the end of set-id bits
+	// alone: for a chown that names nobody, and before fallocate.
+	const nothing = fuse.FATTR_FH | fuse.FATTR_CTIME
+	forNothing := in.Valid&^nothing == 0
 	also := func(tx Tx, e *engine.Entry) error {
 		ch := change
-		kill := in.Valid&fuse.FATTR_KILL_SUIDGID != 0 || ch.UID != nil || ch.GID != nil
+		kill := in.Valid&fuse.FATTR_KILL_SUIDGID != 0 || ch.UID != nil || ch.GID != nil || forNothing
 		if kill && !e.IsContainer() && ch.Mode == nil {
 			if mode := withoutSetID(e.Attr.Mode); mode != e.Attr.Mode {
 				ch.Mode = &mode

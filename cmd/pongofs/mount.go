@@ -61,7 +61,7 @@ Options:
 
 // runMount serves a mount until it is unmounted or ctx is done.
 func runMount(ctx context.Context, f mountFlags, config mountConfig, store, dir string) error {
-	logger, err := openLog(f.log)
+	logger, err := openLog(f.log, config.fs.Debug)
 	if err != nil {
 		return err
 	}
@@ -144,8 +144,9 @@ func mountError(dir string, err error) error {
 	return &describedError{message, err}
 }
 
-// openLog returns the log of the server: a file, or standard error.
-func openLog(name string) (*slog.Logger, error) {
+// openLog returns the log of the server: a file, or standard error. Requests
+// are logged at level debug.
+func openLog(name string, debug bool) (*slog.Logger, error) {
 	var w io.Writer = os.Stderr
 	if name != "" {
 		file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
@@ -154,7 +155,11 @@ func openLog(name string) (*slog.Logger, error) {
 		}
 		w = file
 	}
-	return slog.New(slog.NewTextHandler(w, nil)), nil
+	options := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if debug {
+		options.Level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, options)), nil
 }
 
 // prepareMountpoint returns the real path of an empty directory, after
