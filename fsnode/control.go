@@ -148,6 +148,13 @@ func (fs *fileSystem) statsText() (string, error) {
 		{"mount_open_directories", fs.dirs.len()},
 		{"mount_refused_writes", fs.refused.total()},
 		{"mount_now_versions", fs.frozens.len()},
+		{"mount_lookups", fs.lookups.Load()},
+		{"mount_getattrs", fs.getattrs.Load()},
+		{"mount_follow_rounds", fs.follow.rounds.Load()},
+		{"mount_follow_rounds_full", fs.follow.full.Load()},
+		{"mount_notified_names", fs.follow.notes.names.Load()},
+		{"mount_notified_attributes", fs.follow.notes.attrs.Load()},
+		{"mount_notified_pages", fs.follow.notes.pages.Load()},
 	} {
 		fmt.Fprintf(&b, "%s %v\n", l.name, l.value)
 	}
@@ -162,6 +169,9 @@ func (fs *fileSystem) pinsText() (string, error) {
 		return "", err
 	}
 	uses := fs.frozens.uses()
+	if seq, ok := fs.follow.pinned(); ok {
+		uses[seq] = append(uses[seq], "what the mount has followed others to")
+	}
 	var b strings.Builder
 	for _, h := range all {
 		pid, since, what := "-", "-", "-"

@@ -146,6 +146,20 @@ func (t *nodeTable) rest(n *node) {
 	}
 }
 
+// each calls fn with every node that there was at the beginning, and holds no
+// lock meanwhile.
+func (t *nodeTable) each(fn func(*node)) {
+	t.mu.RLock()
+	all := make([]*node, 0, len(t.byID))
+	for _, n := range t.byID {
+		all = append(all, n)
+	}
+	t.mu.RUnlock()
+	for _, n := range all {
+		fn(n)
+	}
+}
+
 // isKnown reports whether the kernel knows n.
 func (t *nodeTable) isKnown(n *node) bool {
 	t.mu.RLock()

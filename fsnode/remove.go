@@ -117,6 +117,7 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 // Preconditions: n.loc is held for writing.
 func (n *node) removed(e *engine.Entry, orphan bool, ghost version, seq uint64) {
 	n.seq = seq
+	n.letGo()
 	if orphan {
 		n.orphan, n.owned = true, true
 		return

@@ -68,7 +68,9 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
+	to := fileName{ndir.id, newName}
 	if dst.ID == src.ID {
+		fs.follow.notes.dropName(to, uint64(src.ID), false) // the kernel moves the name
 		return nil
 	}
 	n1, n2 := fs.nodes.get(uint64(src.ID)), (*node)(nil)
@@ -119,11 +121,17 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	}
 	if n1 != nil {
 		n1.placed(ndir.eid, nkey, seq)
+		fs.follow.renamed(n1, seq, to)
+	} else {
+		fs.follow.notes.dropName(to, uint64(src.ID), false)
 	}
 	switch {
+	case flags&renameExchange != 0 && n2 == nil:
+		fs.follow.notes.dropName(fileName{odir.id, oldName}, uint64(dst.ID), false)
 	case n2 == nil:
 	case flags&renameExchange != 0:
 		n2.placed(src.Parent, src.Key, seq)
+		fs.follow.renamed(n2, seq, fileName{odir.id, oldName})
 	default:
 		n2.removed(&dst, r.orphan, r.ghost, seq)
 	}
