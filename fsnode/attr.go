@@ -142,6 +142,9 @@ func (fs *fileSystem) statNode(n *node, a *fuse.Attr, tell bool) (keep bool, err
 	var seq uint64
 	var parent engine.ID
 	err = fs.view(n, func(tx Tx, e *engine.Entry) error {
+		if !n.dir && e.Link != n.link.Load() {
+			return errStale // the kernel would give up a file that changes its type
+		}
 		seq, parent = tx.Seq(), e.Parent
 		fillAttr(a, n.id, e)
 		if n.orphan {

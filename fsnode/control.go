@@ -150,6 +150,8 @@ func (fs *fileSystem) statsText() (string, error) {
 		{"mount_now_versions", fs.frozens.len()},
 		{"mount_lookups", fs.lookups.Load()},
 		{"mount_getattrs", fs.getattrs.Load()},
+		{"mount_followed_sequence", fs.follow.followed()},
+		{"mount_notifications_pending", fs.follow.notes.pending()},
 		{"mount_follow_rounds", fs.follow.rounds.Load()},
 		{"mount_follow_rounds_full", fs.follow.full.Load()},
 		{"mount_notified_names", fs.follow.notes.names.Load()},

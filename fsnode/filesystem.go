@@ -44,6 +44,7 @@ func newFileSystem(store Store, opts Options) *fileSystem {
 	}
 	fs.control = newControlDir(fs)
 	fs.follow = newFollower(fs)
+	fs.nodes.dropped = fs.follow.letGo
 	return fs
 }
 

@@ -75,6 +75,11 @@ import (
 // is nothing to notify. So it does not matter in which order own and foreign
 // edits come.
 //
+// The kernel asks to rename or remove a name, not a node. If others have put
+// another file there, it would move the wrong node, or take the wrong directory
+// for dead. So the names that it was told are kept in an index, and such a
+// request gets ESTALE, on which the kernel asks for the name and comes back.
+//
 // # Bounds
 //
 // The follower pins the base, so that it can compare, for no longer than until
@@ -87,10 +92,11 @@ type follower struct {
 	cache bool // the kernel may keep names and attributes
 
 	mu     sync.Mutex
-	base   uint64 // sequence of the base
+	base   uint64  // sequence of the base
 	old    Version // the base of the last round that has ended; nil if it cannot be held
 	round  uint64
 	recent []*node
+	names  map[fileName]*node // whose held.name it is
 	ended  bool
 
 	// Of the following goroutine alone.
@@ -121,6 +127,7 @@ func newFollower(fs *fileSystem) *follower {
 		notes:  notifier{log: fs.log},
 		cache:  fs.opts.EntryTimeout > 0 || fs.opts.AttrTimeout > 0,
 		round:  1,
+		names:  map[fileName]*node{},
 		adrift: map[*node]bool{},
 	}
 }
@@ -252,23 +259,66 @@ func (f *follower) show(n *node, seq uint64, at *fileName, parent engine.ID, a *
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if at != nil && f.names[*at] != n {
+		// Whether it may keep this or not, the kernel learns that it is not that one.
+		f.displace(*at)
+	}
 	if seq < f.base || f.ended || len(f.recent) >= maxRecent {
 		return false
 	}
+	if at != nil {
+		if old := f.setName(n, *at); old.dir != 0 && old != *at {
+			f.notes.dropName(old, n.id, false) // one is all that a node remembers
+		}
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h := &n.held
-	switch {
-	case at != nil:
-		f.rename(n, *at)
-	case !n.dir && h.name.dir != uint64(parent):
+	if at == nil && !n.dir && n.held.name.dir != uint64(parent) {
 		// The kernel finds the file where it is not: what changes there is not
 		// looked at.
 		return false
 	}
-	h.showAttrs(attrSum(a))
+	n.held.showAttrs(attrSum(a))
 	f.note(n, seq)
 	return true
+}
+
+// setName notes the name under which the kernel finds n, and returns the one
+// before.
+//
+// Preconditions: f.mu is held.
+func (f *follower) setName(n *node, to fileName) (old fileName) {
+	n.mu.Lock()
+	old, n.held.name = n.held.name, to
+	n.mu.Unlock()
+	if old == to {
+		return old
+	}
+	if old.dir != 0 && f.names[old] == n {
+		delete(f.names, old)
+	}
+	if to.dir != 0 {
+		f.displace(to)
+		f.names[to] = n
+	}
+	return old
+}
+
+// displace notes that the node that the kernel was told of under a name is not
+// there any more. The reply that says so and the one that has said the other may
+// both be on their way, so the name goes.
+//
+// Preconditions: f.mu is held.
+func (f *follower) displace(at fileName) {
+	n := f.names[at]
+	if n == nil {
+		return
+	}
+	delete(f.names, at)
+	n.mu.Lock()
+	n.held.name, n.held.attr, n.told.known = fileName{}, noAttrs, false
+	n.mu.Unlock()
+	f.notes.dropName(at, n.id, false)
 }
 
 // note makes n a recent node if what is told of it is newer than the base.
@@ -281,41 +331,48 @@ func (f *follower) note(n *node, seq uint64) {
 	}
 }
 
-// rename notes the name under which the kernel finds n. The one before goes: one
-// is all that a node remembers.
-//
-// Preconditions: f.mu and n.mu are held.
-func (f *follower) rename(n *node, to fileName) {
-	h := &n.held
-	if h.name == to {
-		return
-	}
-	if h.name.dir != 0 {
-		f.notes.dropName(h.name, n.id, false)
-	}
-	h.name = to
-}
-
-// renamed notes that this mount, and so the kernel, has given n the name to in
-// version seq.
+// renamed notes that this mount, and so the kernel, has given n, which had the
+// name from, the name to in version seq.
 //
 // Preconditions: n.loc is held for writing.
-func (f *follower) renamed(n *node, seq uint64, to fileName) {
+func (f *follower) renamed(n *node, seq uint64, from, to fileName) {
 	if !f.cache {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	// The kernel has moved the name, so the old one needs no notification.
-	if seq < f.base || f.ended {
-		n.held.name = fileName{}
+	// The kernel has moved the name, so the old one needs no notification. If what
+	// it had under that name was being corrected, it may have moved another file.
+	f.displace(to)
+	if seq < f.base || f.ended || f.notes.busy(from.dir) {
+		f.setName(n, fileName{})
 		f.notes.dropName(to, n.id, false)
 		return
 	}
-	n.held.name = to
+	f.setName(n, to)
+	n.mu.Lock()
 	f.note(n, seq)
+	n.mu.Unlock()
+}
+
+// finds reports whether the kernel has been told that a name stands for another
+// file than e, and not yet that it does not: others have put e there.
+func (f *follower) finds(at fileName, e *engine.Entry) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.names[at]
+	return n != nil && n.id != uint64(e.ID)
+}
+
+// letGo notes that the kernel has lost the name of n by what it has asked this
+// mount to do, or does not know n any more.
+func (f *follower) letGo(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.setName(n, fileName{})
+	n.mu.Lock()
+	n.held.attr = noAttrs
+	n.mu.Unlock()
 }
 
 // pinned returns the sequence of the version that the follower holds, if any.
@@ -326,6 +383,12 @@ func (f *follower) pinned() (seq uint64, ok bool) {
 		return 0, false
 	}
 	return f.old.Seq(), true
+}
+
+// followed returns the sequence of the newest version that was looked at whole.
+func (f *follower) followed() uint64 {
+	seq, _ := f.pinned()
+	return seq
 }
 
 // isBase reports whether the base is the version of that sequence, so that what
@@ -463,7 +526,7 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 	if h.name.dir != 0 {
 		var err error
 		e, err = lookup(now, engine.ID(h.name.dir), h.name.name)
-		there = err == nil && uint64(e.ID) == n.id
+		there = err == nil && uint64(e.ID) == n.id && (n.dir || e.Link == n.link.Load())
 		lost = !there
 	}
 	gone := false
@@ -486,12 +549,14 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 		return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
 	}
 
-	n.mu.Lock()
-	if lost && n.held.name == h.name {
-		n.held.name = fileName{}
+	f.mu.Lock()
+	if lost && f.names[h.name] == n {
+		f.setName(n, fileName{})
 	} else {
-		lost = false // renamed meanwhile, and recent
+		lost = false // given another name meanwhile, or displaced
 	}
+	f.mu.Unlock()
+	n.mu.Lock()
 	if attrs || lost {
 		n.held.attr, n.told.known = noAttrs, false
 	}
@@ -513,12 +578,15 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 
 // expire takes back all that the kernel holds of n.
 func (f *follower) expire(n *node) {
+	f.mu.Lock()
+	name := f.setName(n, fileName{})
+	f.mu.Unlock()
 	n.mu.Lock()
 	h := n.held
 	n.held = held{}
 	n.mu.Unlock()
-	if h.name.dir != 0 {
-		f.notes.dropName(h.name, n.id, false)
+	if name.dir != 0 {
+		f.notes.dropName(name, n.id, false)
 	} else if h.attr != noAttrs {
 		f.notes.dropAttrs(0, n.id)
 	}

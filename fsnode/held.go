@@ -18,6 +18,8 @@ type fileName struct {
 // A fact counts as held from before the reply with it is written until the
 // notification that ends it is queued. So what the kernel has is never more than
 // what is noted here and what is queued.
+//
+// name changes under follower.mu as well, which keeps the index of names.
 type held struct {
 	name  fileName  // the one name under which the kernel finds the node
 	attr  heldAttrs // how many different attributes it was told
@@ -64,14 +66,6 @@ func attrSum(a *fuse.Attr) uint64 {
 		sum ^= sum >> 29
 	}
 	return sum
-}
-
-// letGo notes that the kernel has lost the name of n by what this mount has
-// done, and with it what it believed of its attributes.
-func (n *node) letGo() {
-	n.mu.Lock()
-	n.held.name, n.held.attr = fileName{}, noAttrs
-	n.mu.Unlock()
 }
 
 // changed notes that the kernel has changed n itself, so that what it has of

@@ -20,11 +20,11 @@ const errStale = syscall.ESTALE
 // which is never reused, so a node stands for the same file for its whole life
 // whatever name the file has.
 type node struct {
-	id      uint64  // node id and inode number
-	virtual virtual // what the node shows, nil for entries of the store
-	frozen  *frozen // the version that it is in, nil for the newest; it never changes
-	dir     bool    // a container; its entry is found by id alone
-	link    bool    // a symbolic link; the kernel takes no other type for it
+	id      uint64      // node id and inode number
+	virtual virtual     // what the node shows, nil for entries of the store
+	frozen  *frozen     // the version that it is in, nil for the newest; it never changes
+	dir     bool        // a container; its entry is found by id alone
+	link    atomic.Bool // a symbolic link, as the kernel was told last
 
 	// loc guards the fields that say where the entry is. Whoever reads or edits
 	// the entry holds it for reading during the transaction, whoever moves or
@@ -251,7 +251,7 @@ func (n *node) successor(tx Reader, found func(*engine.Entry)) (engine.Entry, er
 	switch {
 	case err != nil && !isAbsent(err):
 		return e, err
-	case err != nil || e.IsContainer() || e.Link != n.link:
+	case err != nil || e.IsContainer() || e.Link != n.link.Load():
 		return e, errStale
 	}
 	found(&e)

@@ -130,6 +130,22 @@ func (q *notifier) work() {
 	q.workers--
 }
 
+// pending returns the number of jobs that are not done.
+func (q *notifier) pending() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.jobs) + len(q.active)
+}
+
+// busy reports whether something is to be told, or being told, about names of a
+// directory.
+func (q *notifier) busy(dir uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := jobKey{node: dir}
+	return q.jobs[key] != nil || q.active[key]
+}
+
 // close ends the work: what is queued is not told any more. It returns when the
 // last notification has.
 func (q *notifier) close() {

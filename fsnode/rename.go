@@ -68,7 +68,12 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
-	to := fileName{ndir.id, newName}
+	from, to := fileName{odir.id, oldName}, fileName{ndir.id, newName}
+	if fs.follow.finds(from, &src) || fs.follow.finds(to, &dst) {
+		// The kernel would move or bury another file than is there. It asks what
+		// is there, and comes back.
+		return errStale
+	}
 	if dst.ID == src.ID {
 		fs.follow.notes.dropName(to, uint64(src.ID), false) // the kernel moves the name
 		return nil
@@ -119,21 +124,26 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 		r.ghost.close()
 		return err
 	}
+	exchange := flags&renameExchange != 0
+	switch {
+	case n2 == nil:
+	case exchange:
+		fs.follow.letGo(n2)
+		n2.placed(src.Parent, src.Key, seq)
+	default:
+		fs.removed(n2, &dst, r.orphan, r.ghost, seq)
+	}
 	if n1 != nil {
 		n1.placed(ndir.eid, nkey, seq)
-		fs.follow.renamed(n1, seq, to)
+		fs.follow.renamed(n1, seq, from, to)
 	} else {
 		fs.follow.notes.dropName(to, uint64(src.ID), false)
 	}
 	switch {
-	case flags&renameExchange != 0 && n2 == nil:
-		fs.follow.notes.dropName(fileName{odir.id, oldName}, uint64(dst.ID), false)
-	case n2 == nil:
-	case flags&renameExchange != 0:
-		n2.placed(src.Parent, src.Key, seq)
-		fs.follow.renamed(n2, seq, fileName{odir.id, oldName})
-	default:
-		n2.removed(&dst, r.orphan, r.ghost, seq)
+	case exchange && n2 != nil:
+		fs.follow.renamed(n2, seq, to, from)
+	case exchange:
+		fs.follow.notes.dropName(from, uint64(dst.ID), false)
 	}
 	return nil
 }
