@@ -181,19 +181,23 @@ func (f *follower) start(to kernel) {
 }
 
 // step is one round.
+//
+// It looks at versions that are kept, not at a View: it waits for requests that
+// edit an entry, and these may wait for space, so for all short pins to end.
 func (f *follower) step() error {
 	f.rounds.Add(1)
 	next, err := f.fs.store.KeepNewest()
 	if errors.Is(err, engine.ErrClosed) {
 		return err
 	}
-	view := f.fs.store.View
-	if err == nil {
-		view = next.View
-	} else {
-		next = nil // no pin is left
+	if err != nil { // no pin is left: nothing can be compared
+		f.full.Add(1)
+		f.advance(f.fs.store.Changed())
+		f.setOld(nil)
+		f.fs.nodes.each(f.expire)
+		return nil
 	}
-	err = view(func(now Tx) error {
+	err = next.View(func(now Tx) error {
 		recent := f.advance(now.Seq())
 		var lost []*node
 		err := errDifference
@@ -221,9 +225,7 @@ func (f *follower) step() error {
 		f.find(now, lost)
 		return nil
 	})
-	if err == nil || next != nil {
-		f.setOld(next)
-	}
+	f.setOld(next)
 	return err
 }
 

@@ -261,6 +261,7 @@ func TestMountsInStep(t *testing.T) {
 		}
 	}
 	paths := stepPaths()
+	start := time.Now()
 	for round := range rounds {
 		var work sync.WaitGroup
 		until := time.Now().Add(150 * time.Millisecond)
@@ -316,6 +317,9 @@ func TestMountsInStep(t *testing.T) {
 		compareWithStore(t, store, bare)
 		if t.Failed() {
 			return
+		}
+		if round%20 == 19 {
+			t.Logf("round %d after %v", round, time.Since(start))
 		}
 	}
 	for _, dir := range []string{a, b} {
