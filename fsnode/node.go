@@ -264,7 +264,7 @@ func (n *node) successor(tx Reader, found func(*engine.Entry)) (engine.Entry, er
 // removed the file itself, so that the kernel knows that the name is gone.
 func (fs *fileSystem) isMissing(n *node) bool {
 	const maxDepth = 4096
-	if n.isGone() {
+	if n.isGone() || n.id == uint64(engine.RootID) {
 		return false
 	}
 	missing := false
