@@ -97,28 +97,67 @@ func (d *Differ) Members(id ID, fn func(old, now *Entry) error) error {
 }
 
 func (d *Differ) members(id ID) (all []difference, err error) {
-	defer d.now.end(d.now.begin(), &err)
-	a, err := d.old.open(id)
+	seen := map[ID]bool{}
+	err = ChangedMembers(d.old, d.now, id, func(old, now *Entry) error {
+		key := value.Value{}
+		for _, e := range []*Entry{old, now} {
+			if e != nil {
+				key = e.Key
+				seen[e.ID] = true
+			}
+		}
+		all = append(all, difference{order: value.AppendKey(nil, key), old: old, now: now})
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.now.open(id)
+	return d.addTouched(id, all, seen)
+}
+
+// ChangedContainers calls fn with the id of each container whose own members or
+// attributes may differ between two versions of one store, or that is in only
+// one of them. Its work is that of the differences.
+func ChangedContainers(old, now *Tx, fn func(id ID, was, is bool) error) (err error) {
+	defer now.end(now.begin(), &err)
+	if old.s != now.s {
+		return fmt.Errorf("versions of different stores: %w", ErrKind)
+	}
+	return old.ids.Diff(old.s.heap, now.ids, func(id uint64, a, b layout.Ref) error {
+		now.callback = true
+		err := fn(ID(id), a != layout.Nil, b != layout.Nil)
+		now.callback = false
+		return err
+	})
+}
+
+// ChangedMembers calls fn with each member that differs between two versions of
+// a container that is in both, in no particular order: old is nil when it was
+// added, now when it was removed. A container in it whose members differ is not
+// reported for that: its own id is (ChangedContainers). ErrKind when the
+// container has become one of another kind.
+func ChangedMembers(old, now *Tx, id ID, fn func(old, now *Entry) error) (err error) {
+	defer now.end(now.begin(), &err)
+	a, err := old.open(id)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	b, err := now.open(id)
+	if err != nil {
+		return err
 	}
 	// The records stay; what is opened below may take the places of a and b.
 	recA, recB := a.rec, b.rec
 	if (recA.Kind == value.KindList) != (recB.Kind == value.KindList) {
-		return nil, fmt.Errorf("container %d has become a %v: %w", id, recB.Kind, ErrKind)
+		return fmt.Errorf("container %d has become a %v: %w", id, recB.Kind, ErrKind)
 	}
-	seen := map[ID]bool{}
 	add := func(key value.Value, x, y *container.Item) error {
-		diff := difference{order: value.AppendKey(nil, key)}
+		var diff difference
 		for _, side := range []struct {
 			tx *Tx
 			it *container.Item
 			to **Entry
-		}{{d.old, x, &diff.old}, {d.now, y, &diff.now}} {
+		}{{old, x, &diff.old}, {now, y, &diff.now}} {
 			if side.it == nil {
 				continue
 			}
@@ -126,11 +165,12 @@ func (d *Differ) members(id ID) (all []difference, err error) {
 			if err != nil {
 				return err
 			}
-			seen[e.ID] = true
 			*side.to = &e
 		}
-		all = append(all, diff)
-		return nil
+		now.callback = true
+		err := fn(diff.old, diff.now)
+		now.callback = false
+		return err
 	}
 	keyed := func(x, y *container.Item) error {
 		it := x
@@ -143,21 +183,17 @@ func (d *Differ) members(id ID) (all []difference, err error) {
 		}
 		return add(key, x, y)
 	}
-	sp := d.now.s.heap
-	if recA.Kind == value.KindList {
-		err = container.DiffList(sp, recA.Body, recB.Body, func(pos uint64, x, y *container.Item) error {
-			return add(value.Int(int64(pos)), x, y)
-		})
-		if err == nil {
-			err = container.Diff(sp, recA.Names, recB.Names, keyed)
-		}
-	} else {
-		err = container.Diff(sp, recA.Body, recB.Body, keyed)
+	sp := now.s.heap
+	if recA.Kind != value.KindList {
+		return container.Diff(sp, recA.Body, recB.Body, keyed)
 	}
+	err = container.DiffList(sp, recA.Body, recB.Body, func(pos uint64, x, y *container.Item) error {
+		return add(value.Int(int64(pos)), x, y)
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return d.addTouched(id, all, seen)
+	return container.Diff(sp, recA.Names, recB.Names, keyed)
 }
 
 // memberOf describes an item of a container.

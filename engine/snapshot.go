@@ -260,6 +260,10 @@ func snapshotOf(it *container.Item) (Snapshot, error) {
 	}, nil
 }
 
+// FindSnapshot returns the snapshot of a name that the version lists,
+// ErrNotFound when there is none.
+func (tx *Tx) FindSnapshot(name string) (Snapshot, error) { return tx.snapshot(name) }
+
 // snapshot finds a snapshot in the table of the version.
 func (tx *Tx) snapshot(name string) (snap Snapshot, err error) {
 	defer tx.end(tx.begin(), &err)

@@ -148,7 +148,13 @@ func (s *Store) Changed() uint64 { return s.hdr.SeqHint.Load() }
 
 // WaitChange waits until the newest version is newer than seq, at most until
 // ctx is done, and returns its sequence.
+//
+// The wake-up is a hint: a publisher may be killed or stopped before it, even
+// before it has raised the sequence hint. So the wait ends by itself every
+// waitTime, and then the root word is asked, which says what is published. Whoever
+// finds the hint behind raises it, as the publisher would have done.
 func (s *Store) WaitChange(ctx context.Context, seq uint64) (uint64, error) {
+	const waitTime = 20 * time.Millisecond
 	d, err := s.enter()
 	if err != nil {
 		return 0, err
@@ -167,9 +173,10 @@ func (s *Store) WaitChange(ctx context.Context, seq uint64) (uint64, error) {
 		if err := ctx.Err(); err != nil {
 			return s.hdr.SeqHint.Load(), err
 		}
-		// The wake-up is a hint: a publisher may be killed before it, and the
-		// context ends without one.
-		mapping.FutexWait(&s.hdr.Gen, gen, 20*time.Millisecond)
+		mapping.FutexWait(&s.hdr.Gen, gen, waitTime)
+		if s.hdr.SeqHint.Load() <= seq {
+			s.epochs.Advance(s.newestSeq())
+		}
 	}
 }
 

@@ -68,18 +68,32 @@ func setSize(a *fuse.Attr, size int64) {
 	a.Blocks = (a.Size + 511) / 512
 }
 
-// fillEntry sets out to the reply for a name that stands for e.
-func (fs *fileSystem) fillEntry(out *fuse.EntryOut, n *node, e *engine.Entry) {
+// fillEntry sets out to the reply that name stands for e in version seq.
+func (fs *fileSystem) fillEntry(out *fuse.EntryOut, n *node, e *engine.Entry, seq uint64, name string) {
 	out.NodeId = n.id
-	out.SetEntryTimeout(fs.opts.EntryTimeout)
-	out.SetAttrTimeout(fs.attrTimeout(n))
 	fillAttr(&out.Attr, n.id, e)
+	out.SetEntryTimeout(0)
+	out.SetAttrTimeout(0)
+	if fs.follow.show(n, seq, &fileName{uint64(e.Parent), name}, e.Parent, &out.Attr) {
+		out.SetEntryTimeout(fs.opts.EntryTimeout)
+		out.SetAttrTimeout(fs.attrTimeout(n))
+	}
 	if !n.dir {
 		n.tell(&out.Attr)
 	}
 }
 
-// attrTimeout returns how long the kernel may believe the attributes of n.
+// fillNameless sets out to the reply for a file that no name stands for.
+func (fs *fileSystem) fillNameless(out *fuse.EntryOut, n *node, e *engine.Entry) {
+	out.NodeId = n.id
+	fillAttr(&out.Attr, n.id, e)
+	out.SetEntryTimeout(0)
+	out.SetAttrTimeout(0)
+	n.tell(&out.Attr)
+}
+
+// attrTimeout returns how long the kernel may believe the attributes of n at
+// most.
 func (fs *fileSystem) attrTimeout(n *node) time.Duration {
 	if n.frozen != nil {
 		return frozenTimeout
@@ -92,6 +106,7 @@ func (fs *fileSystem) attrTimeout(n *node) time.Duration {
 
 // GetAttr implements stat and fstat.
 func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	fs.getattrs.Add(1)
 	n := fs.nodes.get(in.NodeId)
 	if n == nil {
 		return fuse.Status(errStale)
@@ -100,7 +115,8 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 		return fs.status("getattr", n, fs.virtualAttr(n, out))
 	}
 	fs.settle(n, in.Pid)
-	if err := fs.statNode(n, &out.Attr); err != nil {
+	keep, err := fs.statNode(n, &out.Attr, true)
+	if err != nil {
 		return fs.status("getattr", n, err)
 	}
 	var h *fileHandle
@@ -110,30 +126,43 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 	if size, ok := n.stagedSize(h, in.Pid); ok {
 		setSize(&out.Attr, size)
 	}
-	out.SetTimeout(fs.attrTimeout(n))
+	if keep {
+		out.SetTimeout(fs.attrTimeout(n))
+	}
 	if !n.dir {
 		n.tell(&out.Attr)
 	}
 	return fuse.OK
 }
 
-// statNode sets a to the attributes of n, which may have lost its name.
-func (fs *fileSystem) statNode(n *node, a *fuse.Attr) error {
-	err := fs.view(n, func(_ Tx, e *engine.Entry) error {
+// statNode sets a to the attributes of n, which may have lost its name. It
+// reports whether the kernel may keep them; with tell set they are noted for
+// that.
+func (fs *fileSystem) statNode(n *node, a *fuse.Attr, tell bool) (keep bool, err error) {
+	var seq uint64
+	var parent engine.ID
+	err = fs.view(n, func(tx Tx, e *engine.Entry) error {
+		if !n.dir && e.Link != n.link.Load() {
+			return errStale // the kernel would give up a file that changes its type
+		}
+		seq, parent = tx.Seq(), e.Parent
 		fillAttr(a, n.id, e)
 		if n.orphan {
 			a.Nlink = 0
 		}
 		return nil
 	})
+	if err == nil {
+		return n.frozen != nil || tell && fs.follow.show(n, seq, nil, parent, a), nil
+	}
 	if !errors.Is(err, errStale) {
-		return err
+		return false, err
 	}
 	e := n.lastEntry()
 	if e == nil || !fs.nodes.isOpen(n) && !n.isGone() {
-		return errStale
+		return false, errStale
 	}
 	fillAttr(a, n.id, e)
 	a.Nlink = 0
-	return nil
+	return false, nil
 }

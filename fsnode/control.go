@@ -129,6 +129,15 @@ func (fs *fileSystem) statsText() (string, error) {
 		{Name: "mount_open_directories", Value: fs.dirs.len()},
 		{Name: "mount_refused_writes", Value: fs.refused.total()},
 		{Name: "mount_now_versions", Value: fs.frozens.len()},
+		{Name: "mount_lookups", Value: fs.lookups.Load()},
+		{Name: "mount_getattrs", Value: fs.getattrs.Load()},
+		{Name: "mount_followed_sequence", Value: fs.follow.followed()},
+		{Name: "mount_notifications_pending", Value: fs.follow.notes.pending()},
+		{Name: "mount_follow_rounds", Value: fs.follow.rounds.Load()},
+		{Name: "mount_follow_rounds_full", Value: fs.follow.full.Load()},
+		{Name: "mount_notified_names", Value: fs.follow.notes.names.Load()},
+		{Name: "mount_notified_attributes", Value: fs.follow.notes.attrs.Load()},
+		{Name: "mount_notified_pages", Value: fs.follow.notes.pages.Load()},
 	}...) {
 		fmt.Fprintf(&b, "%s %v\n", f.Name, f.Value)
 	}
@@ -143,6 +152,9 @@ func (fs *fileSystem) pinsText() (string, error) {
 		return "", err
 	}
 	uses := fs.frozens.uses()
+	if seq, ok := fs.follow.pinned(); ok {
+		uses[seq] = append(uses[seq], "what the mount has followed others to")
+	}
 	var b strings.Builder
 	for _, h := range all {
 		pid, since, what := "-", "-", "-"

@@ -34,14 +34,13 @@ type creation struct {
 	put func(tx Tx, dir *engine.Entry, key value.Value) (engine.Entry, error)
 }
 
-// create makes an entry and returns its node, with a lookup counted.
-func (fs *fileSystem) create(dir *node, name string, c creation) (*node, engine.Entry, error) {
+// create makes an entry and returns its node, with a lookup counted, and the
+// version that has it.
+func (fs *fileSystem) create(dir *node, name string, c creation) (n *node, e engine.Entry, seq uint64, err error) {
 	if err := fs.checkNewName(dir, name); err != nil {
-		return nil, engine.Entry{}, err
+		return nil, engine.Entry{}, 0, err
 	}
-	var e engine.Entry
-	var seq uint64
-	err := fs.update(dir, func(tx Tx, d *engine.Entry) error {
+	err = fs.update(dir, func(tx Tx, d *engine.Entry) error {
 		key, err := target(tx, d, name, c.appends)
 		if err != nil {
 			return err
@@ -54,9 +53,9 @@ func (fs *fileSystem) create(dir *node, name string, c creation) (*node, engine.
 		if errors.Is(err, errStale) {
 			err = engine.ErrNotFound
 		}
-		return nil, engine.Entry{}, err
+		return nil, engine.Entry{}, 0, err
 	}
-	return fs.nodes.remember(&e, seq), e, nil
+	return fs.nodes.remember(&e, seq), e, seq, nil
 }
 
 // checkNewName reports why no entry of that name can be made in dir.
@@ -78,11 +77,12 @@ func (fs *fileSystem) checkNewName(dir *node, name string) error {
 
 // fillCreated is fillEntry for a new entry. A name that appends to a list is
 // nobody's name afterwards, so the kernel must not keep it.
-func (fs *fileSystem) fillCreated(out *fuse.EntryOut, n *node, e *engine.Entry, name string) {
-	fs.fillEntry(out, n, e)
+func (fs *fileSystem) fillCreated(out *fuse.EntryOut, n *node, e *engine.Entry, seq uint64, name string) {
 	if name == encoding.AppendName && e.Key.Kind() == value.KindInt {
-		out.SetEntryTimeout(0)
+		fs.fillNameless(out, n, e)
+		return
 	}
+	fs.fillEntry(out, n, e, seq, name)
 }
 
 // putNull returns a creation of an empty file.
@@ -107,7 +107,7 @@ func (fs *fileSystem) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, 
 	if side := fs.createVirtual(dir, name, in, out); side != nil {
 		return fs.status("create", dir, *side)
 	}
-	n, e, err := fs.create(dir, name, putNull(&in.InHeader, in.Mode))
+	n, e, seq, err := fs.create(dir, name, putNull(&in.InHeader, in.Mode))
 	if errors.Is(err, engine.ErrExist) && in.Flags&syscall.O_EXCL == 0 {
 		// Somebody outside this mount was faster.
 		return fs.openExisting(in, name, out)
@@ -115,7 +115,7 @@ func (fs *fileSystem) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, 
 	if err != nil {
 		return fs.status("create", dir, err)
 	}
-	fs.fillCreated(&out.EntryOut, n, &e, name)
+	fs.fillCreated(&out.EntryOut, n, &e, seq, name)
 	fs.openCreated(n, &e, in, out)
 	return fuse.OK
 }
@@ -160,12 +160,12 @@ func (fs *fileSystem) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, ou
 	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		return fuse.EPERM
 	}
-	n, e, err := fs.create(dir, name, putNull(&in.InHeader, in.Mode))
+	n, e, seq, err := fs.create(dir, name, putNull(&in.InHeader, in.Mode))
 	if err != nil {
 		return fs.status("mknod", dir, err)
 	}
 	n.madeBy(in.Pid)
-	fs.fillCreated(out, n, &e, name)
+	fs.fillCreated(out, n, &e, seq, name)
 	return fuse.OK
 }
 
@@ -178,14 +178,14 @@ func (fs *fileSystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name strin
 	if d, ok := dir.virtual.(snapshotsDir); ok {
 		return fs.status("mkdir", dir, d.mkdir(cancel, name, out))
 	}
-	n, e, err := fs.create(dir, name, creation{put: func(tx Tx, d *engine.Entry, key value.Value) (engine.Entry, error) {
+	n, e, seq, err := fs.create(dir, name, creation{put: func(tx Tx, d *engine.Entry, key value.Value) (engine.Entry, error) {
 		return tx.Make(d.ID, key, value.KindDict, newAttr(d, &in.InHeader, in.Mode, true))
 	}})
 	if err != nil {
 		return fs.status("mkdir", dir, err)
 	}
 	fs.sides.made(e.ID, in.Pid)
-	fs.fillEntry(out, n, &e)
+	fs.fillEntry(out, n, &e, seq, name)
 	return fuse.OK
 }
 
@@ -195,7 +195,7 @@ func (fs *fileSystem) Symlink(_ <-chan struct{}, in *fuse.InHeader, to, name str
 	if dir == nil {
 		return fuse.Status(errStale)
 	}
-	n, e, err := fs.create(dir, name, creation{appends: true, put: func(tx Tx, d *engine.Entry, key value.Value) (engine.Entry, error) {
+	n, e, seq, err := fs.create(dir, name, creation{appends: true, put: func(tx Tx, d *engine.Entry, key value.Value) (engine.Entry, error) {
 		return tx.PutImage(d.ID, key, value.KindString, []byte(to), engine.PutOptions{
 			Link: true, NoEOL: true, Exclusive: true,
 			New: newAttr(d, in, 0o777, false),
@@ -204,7 +204,7 @@ func (fs *fileSystem) Symlink(_ <-chan struct{}, in *fuse.InHeader, to, name str
 	if err != nil {
 		return fs.status("symlink", dir, err)
 	}
-	fs.fillCreated(out, n, &e, name)
+	fs.fillCreated(out, n, &e, seq, name)
 	return fuse.OK
 }
 
@@ -224,11 +224,11 @@ func (fs *fileSystem) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out 
 	if err := fs.checkNewName(dir, name); err != nil {
 		return fs.status("link", dir, err)
 	}
-	e, err := fs.linkOrphan(dir, n, name)
+	e, seq, err := fs.linkOrphan(dir, n, name)
 	if err != nil {
 		return fs.status("link", dir, err)
 	}
 	fs.nodes.remember(&e, 0)
-	fs.fillCreated(out, n, &e, name)
+	fs.fillCreated(out, n, &e, seq, name)
 	return fuse.OK
 }

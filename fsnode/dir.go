@@ -132,11 +132,11 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 			if err := l.frozen.fill(o, l.entry); err != nil {
 				*o = fuse.EntryOut{}
 			} else if l.entry.ID == engine.RootID {
-				o.SetEntryTimeout(fs.opts.EntryTimeout)
+				o.SetEntryTimeout(0) // a snapshot, which may be dropped
 			}
 		default:
 			n := fs.nodes.remember(l.entry, l.seq)
-			fs.fillEntry(o, n, l.entry)
+			fs.fillEntry(o, n, l.entry, l.seq, l.name)
 		}
 		return true
 	}, true)

@@ -7,6 +7,14 @@
 // It knows ids, keys, values and images, never references or offsets. Mount
 // serves one mount; any number of mounts and processes may share a store.
 //
+// # Caches
+//
+// The kernel keeps names and attributes for an hour. What others change, and what
+// this mount changes in ways that the kernel does not know of, the follower takes
+// back (follow.go, which has the argument why nothing stale is left): it compares
+// the version that it has come to with the newest one, and looks at what the
+// kernel was told (held.go). The notifier tells the kernel (notify.go).
+//
 // # Requests
 //
 // Each method of fileSystem answers one kind of request, on a goroutine of its
@@ -24,8 +32,9 @@
 //
 //   - The mount itself moves or removes an entry: the node is told, under
 //     node.loc.
-//   - Somebody else does: the next request finds another id there, or nothing,
-//     and looks where else the entry may be (relocate). If it is nowhere, an
+//   - Somebody else does: the follower finds where it has gone, or the next
+//     request, which finds another id there, or nothing, and looks where else the
+//     entry may be (relocate). If it is nowhere, an
 //     open file lives on with the content that its handles have (adopt), and
 //     who opens it by its name gets the file that has the name now (openStale);
 //     else the kernel gets ESTALE and looks the name up again.
@@ -75,12 +84,15 @@
 //	  node.loc                                 of several nodes by rising id
 //	    a View or Update of the store
 //	      nodeTable.mu
-//	        node.mu
+//	        follower.mu
+//	          node.mu                        one at a time
+//	          notifier.mu
 //	      sideStates.mu
 //	      handleTable.mu, refusals.mu          leaves
 //
 // node.loc is held for reading by requests on a file, for writing by those that
 // move or remove it; never by two requests for each other's sake, since the one
 // that holds it is inside a short transaction. No lock is held while the kernel
-// is waited for; expireAttr, which the kernel answers at once, aside.
+// is waited for; expireAttr, which the kernel answers at once, aside. So whatever
+// a notification has to wait for in the kernel, no request waits for it.
 package fsnode

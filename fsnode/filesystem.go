@@ -3,6 +3,7 @@ package fsnode
 import (
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -27,6 +28,9 @@ type fileSystem struct {
 	sides   sideStates
 	control controlDir
 	frozens frozens
+	follow  *follower
+
+	lookups, getattrs atomic.Uint64 // requests, for statsText
 }
 
 func newFileSystem(store Store, opts Options) *fileSystem {
@@ -39,6 +43,8 @@ func newFileSystem(store Store, opts Options) *fileSystem {
 		dirs:  newHandleTable[*dirHandle](),
 	}
 	fs.control = newControlDir(fs)
+	fs.follow = newFollower(fs)
+	fs.nodes.dropped = fs.follow.letGo
 	return fs
 }
 
@@ -59,6 +65,7 @@ func (fs *fileSystem) Forget(nodeid, nlookup uint64) { fs.nodes.forget(nodeid, n
 
 // Lookup finds the node of a name in a directory.
 func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	fs.lookups.Add(1)
 	dir := fs.nodes.get(in.NodeId)
 	if dir == nil {
 		return fuse.Status(errStale)
@@ -91,7 +98,7 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 		return fs.status("lookup", dir, err)
 	}
 	n := fs.nodes.remember(&e, seq)
-	fs.fillEntry(out, n, &e)
+	fs.fillEntry(out, n, &e, seq, name)
 	if size, ok := n.stagedSize(nil, in.Pid); ok {
 		setSize(&out.Attr, size)
 	}

@@ -1,12 +1,14 @@
 package fsnode
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,11 +28,11 @@ type Options struct {
 	ReadOnly bool
 	// Fusermount mounts through fusermount3 even for root.
 	Fusermount bool
-	// EntryTimeout and AttrTimeout are how long the kernel believes names and
-	// attributes, half a second by default. They bound how late a change from
-	// outside this mount is seen.
+	// EntryTimeout and AttrTimeout are how long the kernel may believe names and
+	// attributes, an hour by default. It is told when they change.
 	EntryTimeout, AttrTimeout time.Duration
-	// Strict makes the kernel ask each time, whatever the timeouts say.
+	// Strict makes the kernel ask each time, whatever the timeouts say: so a change
+	// from outside this mount is seen at once, not some milliseconds later.
 	Strict bool
 	// Flags are further mount flags, such as syscall.MS_NOEXEC.
 	Flags uintptr
@@ -42,7 +44,7 @@ type Options struct {
 
 // withDefaults returns o with its zero values filled in.
 func (o Options) withDefaults() Options {
-	const timeout = 500 * time.Millisecond
+	const timeout = time.Hour
 	if o.Name == "" {
 		o.Name = "pongofs"
 	}
@@ -134,16 +136,16 @@ func Mount(dir string, store Store, o Options) (*Server, error) {
 		return nil, fmt.Errorf("mount %s: %w", dir, err)
 	}
 	s := &Server{fuse: server, fs: fs, dir: dir, done: make(chan struct{})}
+	fs.follow.start(server)
 	go func() {
 		defer close(s.done)
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			fs.reapFrozens(stop)
-		}()
+		ctx, stop := context.WithCancel(context.Background())
+		var helpers sync.WaitGroup
+		helpers.Go(func() { fs.reapFrozens(ctx.Done()) })
+		helpers.Go(func() { fs.follow.run(ctx) })
 		server.Serve()
-		close(stop)
-		<-stopped
+		stop()
+		helpers.Wait()
 	}()
 	if err := server.WaitMount(); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", dir, err), s.Unmount())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,10 @@ import (
 const serveEnv = "PONGOFS_TEST_SERVE"
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(killEnv); spec != "" {
+		fmt.Fprintln(os.Stderr, publishAndDie(spec))
+		os.Exit(1)
+	}
 	if spec := os.Getenv(serveEnv); spec != "" {
 		if err := serve(spec); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -47,7 +52,11 @@ func serve(spec string) error {
 	if err != nil {
 		return err
 	}
-	server, err := fsnode.Mount(dir, fsnode.FromEngine(store), fsnode.Options{
+	s := fsnode.FromEngine(store)
+	if strings.Contains(flags, "slow") {
+		s = slowStore{s}
+	}
+	server, err := fsnode.Mount(dir, s, fsnode.Options{
 		AllowOther: true,
 		Debug:      strings.Contains(flags, "debug"),
 		ReadOnly:   strings.Contains(flags, "ro"),
@@ -66,6 +75,28 @@ func serve(spec string) error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return errors.Join(err, store.Close())
+}
+
+// slowStore is a store whose answers are often late: what a request has read is
+// old by the time that the kernel is told of it.
+type slowStore struct{ fsnode.Store }
+
+func (s slowStore) View(fn func(fsnode.Tx) error) error {
+	err := s.Store.View(fn)
+	dawdle()
+	return err
+}
+
+func (s slowStore) Update(fn func(fsnode.Tx) error) error {
+	err := s.Store.Update(fn)
+	dawdle()
+	return err
+}
+
+func dawdle() {
+	if rand.IntN(4) == 0 {
+		time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
+	}
 }
 
 // needFuse skips a test where nothing can be mounted.

@@ -20,11 +20,11 @@ const errStale = syscall.ESTALE
 // which is never reused, so a node stands for the same file for its whole life
 // whatever name the file has.
 type node struct {
-	id      uint64  // node id and inode number
-	virtual virtual // what the node shows, nil for entries of the store
-	frozen  *frozen // the version that it is in, nil for the newest; it never changes
-	dir     bool    // a container; its entry is found by id alone
-	link    bool    // a symbolic link; the kernel takes no other type for it
+	id      uint64      // node id and inode number
+	virtual virtual     // what the node shows, nil for entries of the store
+	frozen  *frozen     // the version that it is in, nil for the newest; it never changes
+	dir     bool        // a container; its entry is found by id alone
+	link    atomic.Bool // a symbolic link, as the kernel was told last
 
 	// loc guards the fields that say where the entry is. Whoever reads or edits
 	// the entry holds it for reading during the transaction, whoever moves or
@@ -48,6 +48,7 @@ type node struct {
 
 	mu   sync.Mutex
 	told told
+	held held
 	act  *activity // nil for most
 }
 
@@ -171,7 +172,7 @@ func (fs *fileSystem) transact(n *node, run func(func(Tx) error) error, fn func(
 	}
 	open := fs.nodes.isOpen(n)
 	return run(func(tx Tx) error {
-		e, err := n.relocate(tx, open)
+		e, err := fs.relocate(n, tx, open)
 		if err != nil {
 			return err
 		}
@@ -181,15 +182,15 @@ func (fs *fileSystem) transact(n *node, run func(func(Tx) error) error, fn func(
 
 // relocate looks for the entry of a file that is not where it was, since
 // somebody outside this mount moved or removed it, and notes where it is. It
-// looks where that is cheap: among the orphans, under the other form of the key
-// (a dict that became a list or the reverse) and, for a file that is open, in
-// the whole directory. A file that is not open becomes the one that has its name
-// now: the caller means a name, and atomic replacement must never look like a
-// missing file. errStale when it is nowhere.
+// looks among the orphans, under the other form of the key (a dict that became a
+// list or the reverse) and, for a file that is open, in the whole directory and
+// in what has changed since the follower looked. A file that is not open becomes the one
+// that has its name now: the caller means a name, and atomic replacement must
+// never look like a missing file. errStale when it is nowhere.
 //
 // Preconditions: n.loc is held for writing; n is a file of the store and not
 // gone.
-func (n *node) relocate(tx Reader, open bool) (engine.Entry, error) {
+func (fs *fileSystem) relocate(n *node, tx Tx, open bool) (engine.Entry, error) {
 	set := func(e *engine.Entry) {
 		n.eid = e.ID
 		if n.orphan = e.Parent == engine.OrphansID; !n.orphan {
@@ -233,7 +234,10 @@ func (n *node) relocate(tx Reader, open bool) (engine.Entry, error) {
 	case err != nil && !isAbsent(err):
 		return found, err
 	case found.ID == 0:
-		return found, errStale
+		if found, err = fs.follow.locate(tx, n.eid); err != nil {
+			return found, err
+		}
+		set(&found)
 	}
 	return found, nil
 }
@@ -247,7 +251,7 @@ func (n *node) successor(tx Reader, found func(*engine.Entry)) (engine.Entry, er
 	switch {
 	case err != nil && !isAbsent(err):
 		return e, err
-	case err != nil || e.IsContainer() || e.Link != n.link:
+	case err != nil || e.IsContainer() || e.Link != n.link.Load():
 		return e, errStale
 	}
 	found(&e)
@@ -260,7 +264,7 @@ func (n *node) successor(tx Reader, found func(*engine.Entry)) (engine.Entry, er
 // removed the file itself, so that the kernel knows that the name is gone.
 func (fs *fileSystem) isMissing(n *node) bool {
 	const maxDepth = 4096
-	if n.isGone() {
+	if n.isGone() || n.id == uint64(engine.RootID) {
 		return false
 	}
 	missing := false

@@ -67,8 +67,7 @@ func (n *node) tell(a *fuse.Attr) {
 	n.mu.Unlock()
 }
 
-// forgetTold notes that the kernel will ask again: it has changed the file
-// itself.
+// forgetTold notes that the kernel will ask again.
 func (n *node) forgetTold() {
 	n.mu.Lock()
 	n.told.known = false

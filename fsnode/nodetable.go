@@ -8,8 +8,9 @@ import (
 
 // nodeTable holds the nodes that the kernel knows or that are open.
 type nodeTable struct {
-	mu   sync.RWMutex
-	byID map[uint64]*node
+	mu      sync.RWMutex
+	byID    map[uint64]*node
+	dropped func(*node) // called with each node that leaves, mu held
 }
 
 func newNodeTable() nodeTable {
@@ -37,6 +38,7 @@ func (t *nodeTable) remember(e *engine.Entry, seq uint64) *node {
 	n.lookups++
 	t.mu.Unlock()
 	if known {
+		n.link.Store(e.Link)
 		n.moved(e.Parent, e.Key, seq)
 	}
 	return n
@@ -46,7 +48,8 @@ func (t *nodeTable) remember(e *engine.Entry, seq uint64) *node {
 //
 // Preconditions: t.mu is held.
 func (t *nodeTable) add(e *engine.Entry, seq uint64) *node {
-	n := &node{id: uint64(e.ID), eid: e.ID, dir: e.IsContainer(), link: e.Link, seq: seq}
+	n := &node{id: uint64(e.ID), eid: e.ID, dir: e.IsContainer(), seq: seq}
+	n.link.Store(e.Link)
 	if n.orphan = e.Parent == engine.OrphansID; !n.orphan {
 		n.parent, n.key = e.Parent, e.Key
 	}
@@ -92,7 +95,8 @@ func (t *nodeTable) rememberFrozen(f *frozen, e *engine.Entry) *node {
 	defer t.mu.Unlock()
 	n := t.byID[id]
 	if n == nil {
-		n = &node{id: id, eid: e.ID, frozen: f, dir: e.IsContainer(), link: e.Link, parent: e.Parent, key: e.Key}
+		n = &node{id: id, eid: e.ID, frozen: f, dir: e.IsContainer(), parent: e.Parent, key: e.Key}
+		n.link.Store(e.Link)
 		t.byID[id] = n
 	}
 	n.lookups++
@@ -118,6 +122,9 @@ func (t *nodeTable) drop(n *node) {
 	if n.lookups == 0 && n.opens == 0 {
 		delete(t.byID, n.id)
 		n.setGhost(version{})
+		if t.dropped != nil {
+			t.dropped(n)
+		}
 	}
 }
 
@@ -143,6 +150,20 @@ func (t *nodeTable) rest(n *node) {
 	defer t.mu.Unlock()
 	if n.opens == 0 {
 		n.rest()
+	}
+}
+
+// each calls fn with every node that there was at the beginning, and holds no
+// lock meanwhile.
+func (t *nodeTable) each(fn func(*node)) {
+	t.mu.RLock()
+	all := make([]*node, 0, len(t.byID))
+	for _, n := range t.byID {
+		all = append(all, n)
+	}
+	t.mu.RUnlock()
+	for _, n := range all {
+		fn(n)
 	}
 }
 

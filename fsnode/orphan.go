@@ -170,22 +170,21 @@ func (fs *fileSystem) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.Cr
 	n.loc.Lock()
 	n.owned = true
 	n.loc.Unlock()
-	fs.fillEntry(&out.EntryOut, n, &e)
+	fs.fillNameless(&out.EntryOut, n, &e)
 	out.EntryOut.Nlink = 0
 	fs.openCreated(n, &e, in, out)
 	return fuse.OK
 }
 
-// linkOrphan gives an orphan a name. EPERM for a file that has one.
-func (fs *fileSystem) linkOrphan(dir, n *node, name string) (engine.Entry, error) {
-	var e engine.Entry
-	var seq uint64
+// linkOrphan gives an orphan a name and returns the version that has it. EPERM
+// for a file that has a name.
+func (fs *fileSystem) linkOrphan(dir, n *node, name string) (e engine.Entry, seq uint64, err error) {
 	n.loc.Lock()
 	defer n.loc.Unlock()
 	if !n.orphan || n.gone {
-		return e, syscall.EPERM
+		return e, 0, syscall.EPERM
 	}
-	err := fs.update(dir, func(tx Tx, d *engine.Entry) error {
+	err = fs.update(dir, func(tx Tx, d *engine.Entry) error {
 		key, err := target(tx, d, name, true)
 		if err != nil {
 			return err
@@ -202,7 +201,7 @@ func (fs *fileSystem) linkOrphan(dir, n *node, name string) (engine.Entry, error
 	if err == nil {
 		n.placed(e.Parent, e.Key, seq)
 	}
-	return e, err
+	return e, seq, err
 }
 
 // removeOrphans clears away what killed mounts have left, if nobody else has

@@ -59,9 +59,11 @@ func (fs *fileSystem) readHandle(h *fileHandle, p []byte, off int64, direct bool
 	s := &h.seq
 	switch {
 	case !direct:
+		h.n.readPages()
 		if err := fs.refresh(h); err != nil {
 			return 0, err
 		}
+		h.n.gotPages(h.ver.inc, h.ver.size)
 	case off == 0:
 		*s = sequence{active: true}
 		if err := fs.refresh(h); err != nil {

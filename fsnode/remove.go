@@ -52,6 +52,11 @@ func (fs *fileSystem) remove(cancel <-chan struct{}, op string, in *fuse.InHeade
 				err = engine.ErrIsContainer
 			}
 		}
+		if err == nil && isDir && fs.follow.finds(fileName{dir.id, name}, &e) {
+			// The kernel would take the directory that it knows for the removed one,
+			// and never look into it again. It asks what is there, and comes back.
+			err = errStale
+		}
 		if err == nil {
 			err = fs.removeEntry(&e)
 		}
@@ -107,7 +112,7 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 		ghost.close()
 		return err
 	}
-	n.removed(e, orphan, ghost, seq)
+	fs.removed(n, e, orphan, ghost, seq)
 	return nil
 }
 
@@ -115,7 +120,8 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 // it is its image.
 //
 // Preconditions: n.loc is held for writing.
-func (n *node) removed(e *engine.Entry, orphan bool, ghost version, seq uint64) {
+func (fs *fileSystem) removed(n *node, e *engine.Entry, orphan bool, ghost version, seq uint64) {
+	fs.follow.letGo(n)
 	n.seq = seq
 	if orphan {
 		n.orphan, n.owned = true, true

@@ -68,7 +68,14 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
+	from, to := fileName{odir.id, oldName}, fileName{ndir.id, newName}
+	if fs.follow.finds(from, &src) || fs.follow.finds(to, &dst) {
+		// The kernel would move or bury another file than is there. It asks what
+		// is there, and comes back.
+		return errStale
+	}
 	if dst.ID == src.ID {
+		fs.follow.notes.dropName(to, uint64(src.ID), false) // the kernel moves the name
 		return nil
 	}
 	n1, n2 := fs.nodes.get(uint64(src.ID)), (*node)(nil)
@@ -117,15 +124,26 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 		r.ghost.close()
 		return err
 	}
-	if n1 != nil {
-		n1.placed(ndir.eid, nkey, seq)
-	}
+	exchange := flags&renameExchange != 0
 	switch {
 	case n2 == nil:
-	case flags&renameExchange != 0:
+	case exchange:
+		fs.follow.letGo(n2)
 		n2.placed(src.Parent, src.Key, seq)
 	default:
-		n2.removed(&dst, r.orphan, r.ghost, seq)
+		fs.removed(n2, &dst, r.orphan, r.ghost, seq)
+	}
+	if n1 != nil {
+		n1.placed(ndir.eid, nkey, seq)
+		fs.follow.renamed(n1, seq, from, to)
+	} else {
+		fs.follow.notes.dropName(to, uint64(src.ID), false)
+	}
+	switch {
+	case exchange && n2 != nil:
+		fs.follow.renamed(n2, seq, to, from)
+	case exchange:
+		fs.follow.notes.dropName(from, uint64(dst.ID), false)
 	}
 	return nil
 }

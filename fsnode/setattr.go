@@ -33,7 +33,8 @@ func (fs *fileSystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.A
 		fs.noteRefusal(n, in.Pid, err)
 		return fs.status("setattr", n, err)
 	}
-	if err := fs.statNode(n, &out.Attr); err != nil {
+	n.changed()
+	if _, err := fs.statNode(n, &out.Attr, false); err != nil {
 		return fs.status("setattr", n, err)
 	}
 	var h *fileHandle
@@ -43,10 +44,9 @@ func (fs *fileSystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.A
 	if size, ok := n.stagedSize(h, in.Pid); ok {
 		setSize(&out.Attr, size)
 	}
-	out.SetTimeout(fs.attrTimeout(n))
-	if !n.dir {
-		n.tell(&out.Attr)
-	}
+	// The kernel takes this for the truth even if it has been told something newer
+	// meanwhile, so it must not keep it.
+	out.SetTimeout(0)
 	return fuse.OK
 }
 

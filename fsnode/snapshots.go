@@ -48,17 +48,20 @@ func (d snapshotsDir) lookup(pid uint32, name string, out *fuse.EntryOut) error 
 		if err != nil {
 			return err
 		}
-		if err := d.show(f, out); err != nil {
-			return err
-		}
 		// The next process that asks gets another one.
-		out.SetEntryTimeout(0)
-		return nil
+		return d.show(f, out)
 	}
 	if engine.CheckSnapshotName(name) != nil {
 		return engine.ErrNotFound
 	}
-	snap, err := d.fs.store.FindSnapshot(name)
+	var snap engine.Snapshot
+	var seq uint64
+	err := d.fs.store.View(func(tx Tx) error {
+		var err error
+		seq = tx.Seq()
+		snap, err = tx.FindSnapshot(name)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -66,10 +69,17 @@ func (d snapshotsDir) lookup(pid uint32, name string, out *fuse.EntryOut) error 
 	if err != nil {
 		return err
 	}
-	return d.show(f, out)
+	if err := d.show(f, out); err != nil {
+		return err
+	}
+	if d.fs.follow.isBase(seq) {
+		out.SetEntryTimeout(d.fs.opts.EntryTimeout)
+	}
+	return nil
 }
 
-// show fills in the reply for the root of a frozen version.
+// show fills in the reply for the root of a frozen version. The kernel does not
+// keep the name.
 func (d snapshotsDir) show(f *frozen, out *fuse.EntryOut) error {
 	e, err := f.root()
 	if errors.Is(err, errStale) {
@@ -81,7 +91,7 @@ func (d snapshotsDir) show(f *frozen, out *fuse.EntryOut) error {
 	if err := f.fill(out, &e); err != nil {
 		return err
 	}
-	out.SetEntryTimeout(d.fs.opts.EntryTimeout)
+	out.SetEntryTimeout(0)
 	return nil
 }
 

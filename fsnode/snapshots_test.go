@@ -89,7 +89,7 @@ func TestDroppedSnapshotStaysOpen(t *testing.T) {
 	want := sh(t, dir, `sha1sum < .pongo/snapshots/one/big`)
 	got := sh(t, dir, `exec 3< .pongo/snapshots/one/big; rm big; rmdir .pongo/snapshots/one; mkdir .pongo/snapshots/one; sha1sum <&3`)
 	require.Equal(t, want, got)
-	require.NotContains(t, sh(t, dir, `cat .pongo/pins`), "version", "a dropped snapshot is let go with its last file")
+	require.NotContains(t, sh(t, dir, `cat .pongo/pins`), "in snapshot", "a dropped snapshot is let go with its last file")
 }
 
 // TestNowIsOnePerProcess: each process has a version of its own, the same
@@ -167,7 +167,7 @@ func TestKilledMountLeaksNoPin(t *testing.T) {
 	sh(t, dir, `echo 1 > a; cat .pongo/snapshots/now/a`)
 	st, err := store.Stats()
 	require.NoError(t, err)
-	require.Equal(t, 1, st.NamedPins)
+	require.Equal(t, 2, st.NamedPins, "now, and what the mount has followed to")
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
 	store.Internals().CleanDead()

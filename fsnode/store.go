@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -23,6 +24,12 @@ type Store interface {
 	Sync(ctx context.Context) error
 	// Changed is the sequence of the newest version; it is cheap.
 	Changed() uint64
+	// WaitChange waits for a version newer than seq, at most until ctx is done.
+	WaitChange(ctx context.Context, seq uint64) (uint64, error)
+	// ChangedContainers and ChangedMembers find what differs between versions
+	// that two Tx look at.
+	ChangedContainers(old, now Tx, fn func(id engine.ID, was, is bool) error) error
+	ChangedMembers(old, now Tx, id engine.ID, fn func(old, now *engine.Entry) error) error
 	// Stats returns the figures of the store.
 	Stats() (engine.Stats, error)
 	// Holders returns who holds which version.
@@ -69,6 +76,8 @@ type Reader interface {
 	ReadImage(e *engine.Entry, p []byte, off int64) (int, error)
 	TypeOf(e *engine.Entry) (value.Kind, error)
 	Xattrs(dir engine.ID, key value.Value) (map[string][]byte, error)
+	Snapshots() ([]engine.Snapshot, error)
+	FindSnapshot(name string) (engine.Snapshot, error)
 }
 
 // Writer is the writing half of Tx.
@@ -107,10 +116,36 @@ func (s engineStore) Update(fn func(Tx) error) error {
 	return s.Store.Update(func(tx *engine.Tx) error { return fn(tx) })
 }
 
+// engineTx returns the engine's own transaction.
+func engineTx(tx Tx) (*engine.Tx, error) {
+	if t, ok := tx.(*engine.Tx); ok {
+		return t, nil
+	}
+	return nil, fmt.Errorf("transaction of another store: %T", tx)
+}
+
+func (s engineStore) ChangedContainers(old, now Tx, fn func(id engine.ID, was, is bool) error) error {
+	a, errOld := engineTx(old)
+	b, errNow := engineTx(now)
+	if err := errors.Join(errOld, errNow); err != nil {
+		return err
+	}
+	return engine.ChangedContainers(a, b, fn)
+}
+
+func (s engineStore) ChangedMembers(old, now Tx, id engine.ID, fn func(old, now *engine.Entry) error) error {
+	a, errOld := engineTx(old)
+	b, errNow := engineTx(now)
+	if err := errors.Join(errOld, errNow); err != nil {
+		return err
+	}
+	return engine.ChangedMembers(a, b, id, fn)
+}
+
 func (s engineStore) Pin(tx Tx, e *engine.Entry) (Pin, error) {
-	etx, ok := tx.(*engine.Tx)
-	if !ok {
-		return nil, fmt.Errorf("pin: transaction of another store: %T", tx)
+	etx, err := engineTx(tx)
+	if err != nil {
+		return nil, err
 	}
 	p, err := etx.PinValue(e)
 	if err != nil {

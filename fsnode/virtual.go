@@ -239,7 +239,7 @@ func (fs *fileSystem) replaceVirtual(e *engine.Entry, t virtualTarget) error {
 		return t.replace(tx, &now)
 	})
 	if err == nil && n != nil {
-		n.removed(e, false, version{}, seq)
+		fs.removed(n, e, false, version{}, seq)
 	}
 	return err
 }

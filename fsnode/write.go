@@ -34,7 +34,11 @@ func (fs *fileSystem) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byt
 	if in.Flags&syscall.O_APPEND != 0 && !mapped {
 		off = atEnd
 	}
-	err := fs.writeHandle(h, off, data, in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0)
+	var pages *pageWrite
+	if mapped {
+		pages = &pageWrite{}
+	}
+	err := fs.writeHandle(h, off, data, in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0, pages)
 	fs.noteRefusal(h.n, in.Pid, err)
 	if err == nil && in.Flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0 && !mapped {
 		err = fs.sync(cancel)
@@ -53,8 +57,23 @@ func (fs *fileSystem) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]
 	return fs.Write(cancel, in, bytes.Join(data, nil))
 }
 
-// writeHandle writes data at off, or at the end of the value for atEnd.
-func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bool) error {
+// pageWrite is what a write of pages that were changed through mmap has made of
+// an image.
+type pageWrite struct {
+	inc, newInc   uint64
+	size, newSize int64
+}
+
+// note looks at the entry that was e before the write.
+func (w *pageWrite) note(tx Reader, e *engine.Entry) error {
+	now, err := tx.Lookup(e.Parent, e.Key)
+	*w = pageWrite{e.Incarnation, now.Incarnation, imageSize(e), imageSize(&now)}
+	return err
+}
+
+// writeHandle writes data at off, or at the end of the value for atEnd. For
+// pages that were changed through mmap it notes in pages what they have become.
+func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bool, pages *pageWrite) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	kill = kill || h.kill
@@ -70,6 +89,11 @@ func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bo
 		if err := splice(tx, e, h.trunc, off, data); err != nil {
 			return err
 		}
+		if pages != nil {
+			if err := pages.note(tx, e); err != nil {
+				return err
+			}
+		}
 		if kill {
 			var err error
 			killed, err = clearSetID(tx, e)
@@ -82,6 +106,9 @@ func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bo
 		return err
 	}
 	h.written(next)
+	if pages != nil && pages.inc != 0 {
+		h.n.wrotePages(pages.inc, pages.size, pages.newInc, pages.newSize)
+	}
 	if killed {
 		// The kernel expects a write to change no mode.
 		fs.expireAttr(h.n)
@@ -131,7 +158,7 @@ func (fs *fileSystem) alsoDo(tx Tx, e *engine.Entry, err error, also func(Tx, *e
 func (h *fileHandle) written(d *draft) {
 	h.trunc, h.kill = false, false
 	h.changed = true
-	h.n.forgetTold()
+	h.n.changed()
 	h.draft = d
 	h.seq.active = false
 	if d != nil && d.dirty {

@@ -1,0 +1,735 @@
+package fsnode
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/engine"
+	"pongofs/engine/value"
+)
+
+// follower keeps what the kernel has cached in step with the store: it takes
+// back what others have changed, and what this mount has changed in ways that
+// the kernel does not know of.
+//
+// # What is guaranteed
+//
+// The kernel may keep names and attributes for an hour. A fact is one of them:
+// that a name of a directory stands for a node, or that a node has certain
+// attributes. The follower has a version that it has come to, the base, and
+// keeps this true whenever its lock is free:
+//
+//	(I) Each fact that the kernel has, or that is on its way to it to be kept,
+//	    holds in the base, or its node is among the recent ones, or the
+//	    notification that ends it is queued.
+//
+// Each round takes a newer version N and makes it the base, in one critical
+// section together with taking the recent nodes. Then it checks against N the
+// nodes that differ between the old base and N, and the recent ones, and queues
+// a notification for each fact that does not hold in N. What it does not check
+// is the same in the old base and in N. So N is behind the kernel by no more
+// than the round and the queue need: some milliseconds, unless a directory's
+// lock is held in the kernel.
+//
+// # Replies
+//
+// A reply that is computed from version s and is to be kept passes through show,
+// in the same critical section:
+//
+//   - s < base: the base may have moved past a change of it, and nothing would
+//     ever look at it again. The kernel is told to keep nothing.
+//   - s = base: it holds in the base.
+//   - s > base, which is usual behind this mount's own edits: the node becomes a
+//     recent one. A difference between two bases does not show what came and went
+//     in between, so it is checked itself.
+//
+// Show notes the fact in the node before the reply is written. So the follower
+// may find a fact, and notify, while the reply is still on its way. That the
+// reply does not bring it back afterwards is the kernel's doing:
+//
+//   - A name is put into the cache under the lock of its directory, which the
+//     kernel holds from before it asks until it has taken the reply in. A
+//     notification about the name takes the same lock, so it comes after, and
+//     finds it. A name that is in the cache already may be asked for again without
+//     the lock; it is dropped for good by the notification, and a late reply
+//     extends the life of what no lookup finds any more.
+//   - Attributes of an inode that the kernel has are dropped when it asked for
+//     them before the notification. An inode that it does not have yet comes with
+//     a name: the notification about attributes follows one about a name in its
+//     directory (notifier.do), and finds it.
+//   - The reply to SETATTR is believed whatever came before. It is never kept.
+//   - A page is locked while it is read, and to drop pages waits for that.
+//
+// # Own edits
+//
+// The difference between two bases does not say who made it. Nothing is skipped
+// for that reason: what the kernel was told, or has done itself, is noted in the
+// node when the edit is published (the lock of its place is held meanwhile, and
+// the follower takes that lock before it looks). If the note agrees with N there
+// is nothing to notify. So it does not matter in which order own and foreign
+// edits come.
+//
+// The kernel asks to rename or remove a name, not a node. If others have put
+// another file there, it would move the wrong node, or take the wrong directory
+// for dead. So the names that it was told are kept in an index, and such a
+// request gets ESTALE, on which the kernel asks for the name and comes back.
+//
+// # Bounds
+//
+// The follower pins the base, so that it can compare, for no longer than until
+// the next round: to notify may take long, but is done by others (notifier).
+// Several versions in one round are compared at once. When more differs than the
+// kernel knows nodes, each of those is checked instead.
+type follower struct {
+	fs    *fileSystem
+	notes notifier
+	cache bool // the kernel may keep names and attributes
+
+	mu     sync.Mutex
+	base   uint64  // sequence of the base
+	old    Version // the base of the last round that has ended; nil if it cannot be held
+	round  uint64
+	recent []*node
+	names  map[fileName]*node // whose held.name it is
+	ended  bool
+
+	// Of the following goroutine alone.
+	adrift map[*node]bool // open files that lost their name
+
+	rounds, full atomic.Uint64
+}
+
+const (
+	// roundGap is the least time between two rounds, in which changes gather. It
+	// bounds what following costs beside many writes.
+	roundGap = 2 * time.Millisecond
+	// maxRecent is how many recent nodes there may be. Replies beyond that are
+	// not kept.
+	maxRecent = 1 << 16
+	// minDifference is the length of a difference that is looked at whole,
+	// however few nodes there are.
+	minDifference = 1 << 10
+)
+
+// errDifference says that there is no difference to go by, or that it is longer
+// than the list of all nodes.
+var errDifference = errors.New("the difference is too long")
+
+func newFollower(fs *fileSystem) *follower {
+	return &follower{
+		fs:     fs,
+		notes:  notifier{log: fs.log},
+		cache:  fs.opts.EntryTimeout > 0 || fs.opts.AttrTimeout > 0,
+		round:  1,
+		names:  map[fileName]*node{},
+		adrift: map[*node]bool{},
+	}
+}
+
+// run follows until ctx is done. If it cannot go on, the kernel keeps nothing
+// from then on.
+func (f *follower) run(ctx context.Context) {
+	err := f.steps(ctx)
+	f.setOld(nil)
+	if ctx.Err() == nil {
+		f.fs.log.Error("cannot follow the store: nothing is cached any more", slog.Any("err", err))
+		f.mu.Lock()
+		f.ended = true
+		f.mu.Unlock()
+		f.fs.nodes.each(f.expire)
+		<-ctx.Done()
+	}
+	f.notes.close()
+}
+
+// steps makes a round whenever there is a newer version.
+func (f *follower) steps(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		base := f.base
+		f.mu.Unlock()
+		if _, err := f.fs.store.WaitChange(ctx, base); err != nil {
+			return err
+		}
+		if err := f.step(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(roundGap):
+		}
+	}
+}
+
+// start takes the newest version as the base.
+func (f *follower) start(to kernel) {
+	f.notes.to = to
+	v, err := f.fs.store.KeepNewest()
+	if err != nil {
+		return // the first round checks all nodes
+	}
+	f.mu.Lock()
+	f.base, f.old = v.Seq(), v
+	f.mu.Unlock()
+}
+
+// step is one round.
+//
+// It looks at versions that are kept, not at a View: it waits for requests that
+// edit an entry, and these may wait for space, so for all short pins to end.
+func (f *follower) step() error {
+	f.rounds.Add(1)
+	next, err := f.fs.store.KeepNewest()
+	if errors.Is(err, engine.ErrClosed) {
+		return err
+	}
+	if err != nil { // no pin is left: nothing can be compared
+		f.full.Add(1)
+		f.advance(f.fs.store.Changed())
+		f.setOld(nil)
+		f.fs.nodes.each(f.expire)
+		return nil
+	}
+	err = next.View(func(now Tx) error {
+		recent := f.advance(now.Seq())
+		var lost []*node
+		err := errDifference
+		if f.old != nil {
+			err = f.old.View(func(old Tx) error {
+				var err error
+				lost, err = f.compare(old, now)
+				return err
+			})
+		}
+		if err != nil {
+			f.full.Add(1)
+			lost = nil
+			f.fs.nodes.each(func(n *node) {
+				if f.check(now, n) {
+					lost = append(lost, n)
+				}
+			})
+		}
+		for _, n := range recent {
+			if f.fs.nodes.get(n.id) == n && f.check(now, n) {
+				lost = append(lost, n)
+			}
+		}
+		f.find(now, lost)
+		return nil
+	})
+	f.setOld(next)
+	return err
+}
+
+// advance makes the version of that sequence the base and returns the nodes that
+// were recent.
+func (f *follower) advance(seq uint64) []*node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	recent := f.recent
+	f.recent = nil
+	f.base = seq
+	f.round++
+	return recent
+}
+
+// setOld makes v what later versions are compared with.
+func (f *follower) setOld(v Version) {
+	f.mu.Lock()
+	old := f.old
+	f.old = v
+	f.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // it only counts
+	}
+}
+
+// show notes that a reply from version seq tells the kernel that at stands for
+// n, unless that is nil, and that n has the attributes a and is in parent. It
+// reports whether the kernel may keep that; see follower.
+func (f *follower) show(n *node, seq uint64, at *fileName, parent engine.ID, a *fuse.Attr) bool {
+	if !f.cache {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at != nil && f.names[*at] != n {
+		// Whether it may keep this or not, the kernel learns that it is not that one.
+		f.displace(*at)
+	}
+	if seq < f.base || f.ended || len(f.recent) >= maxRecent {
+		return false
+	}
+	if at != nil {
+		if old := f.setName(n, *at); old.dir != 0 && old != *at {
+			f.notes.dropName(old, n.id, false) // one is all that a node remembers
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if at == nil && !n.dir && n.held.name.dir != uint64(parent) {
+		// The kernel finds the file where it is not: what changes there is not
+		// looked at.
+		return false
+	}
+	n.held.showAttrs(attrSum(a))
+	f.note(n, seq)
+	return true
+}
+
+// setName notes the name under which the kernel finds n, and returns the one
+// before.
+//
+// Preconditions: f.mu is held.
+func (f *follower) setName(n *node, to fileName) (old fileName) {
+	n.mu.Lock()
+	old, n.held.name = n.held.name, to
+	n.mu.Unlock()
+	if old == to {
+		return old
+	}
+	if old.dir != 0 && f.names[old] == n {
+		delete(f.names, old)
+	}
+	if to.dir != 0 {
+		f.displace(to)
+		f.names[to] = n
+	}
+	return old
+}
+
+// displace notes that the node that the kernel was told of under a name is not
+// there any more. The reply that says so and the one that has said the other may
+// both be on their way, so the name goes.
+//
+// Preconditions: f.mu is held.
+func (f *follower) displace(at fileName) {
+	n := f.names[at]
+	if n == nil {
+		return
+	}
+	delete(f.names, at)
+	n.mu.Lock()
+	n.held.name, n.held.attr, n.told.known = fileName{}, noAttrs, false
+	n.mu.Unlock()
+	f.notes.dropName(at, n.id, false)
+}
+
+// note makes n a recent node if what is told of it is newer than the base.
+//
+// Preconditions: f.mu and n.mu are held.
+func (f *follower) note(n *node, seq uint64) {
+	if seq > f.base && n.held.round != f.round {
+		n.held.round = f.round
+		f.recent = append(f.recent, n)
+	}
+}
+
+// renamed notes that this mount, and so the kernel, has given n, which had the
+// name from, the name to in version seq.
+//
+// Preconditions: n.loc is held for writing.
+func (f *follower) renamed(n *node, seq uint64, from, to fileName) {
+	if !f.cache {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// The kernel has moved the name, so the old one needs no notification. If what
+	// it had under that name was being corrected, it may have moved another file.
+	f.displace(to)
+	if seq < f.base || f.ended || f.notes.busy(from.dir) {
+		f.setName(n, fileName{})
+		f.notes.dropName(to, n.id, false)
+		return
+	}
+	f.setName(n, to)
+	n.mu.Lock()
+	f.note(n, seq)
+	n.mu.Unlock()
+}
+
+// finds reports whether the kernel has been told that a name stands for another
+// file than e, and not yet that it does not: others have put e there.
+func (f *follower) finds(at fileName, e *engine.Entry) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.names[at]
+	return n != nil && n.id != uint64(e.ID)
+}
+
+// letGo notes that the kernel has lost the name of n by what it has asked this
+// mount to do, or does not know n any more.
+func (f *follower) letGo(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.setName(n, fileName{})
+	n.mu.Lock()
+	n.held.attr = noAttrs
+	n.mu.Unlock()
+}
+
+// pinned returns the sequence of the version that the follower holds, if any.
+func (f *follower) pinned() (seq uint64, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.old == nil {
+		return 0, false
+	}
+	return f.old.Seq(), true
+}
+
+// followed returns the sequence of the newest version that was looked at whole.
+func (f *follower) followed() uint64 {
+	seq, _ := f.pinned()
+	return seq
+}
+
+// isBase reports whether the base is the version of that sequence, so that what
+// is told from it may be kept if the follower looks for its change.
+func (f *follower) isBase(seq uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cache && !f.ended && seq == f.base
+}
+
+// compare checks the nodes that differ between two versions. It returns open
+// files that have no place any more.
+func (f *follower) compare(old, now Tx) (lost []*node, err error) {
+	limit := max(minDifference, f.fs.nodes.len())
+	count := func() error {
+		if limit--; limit < 0 {
+			return errDifference
+		}
+		return nil
+	}
+	type changed struct {
+		id      engine.ID
+		was, is bool
+	}
+	var all []changed
+	err = f.fs.store.ChangedContainers(old, now, func(id engine.ID, was, is bool) error {
+		all = append(all, changed{id, was, is})
+		return count()
+	})
+	if err != nil {
+		return nil, err
+	}
+	whole := map[uint64]bool{} // directories of which all files are to be checked
+	check := func(n *node) {
+		if f.check(now, n) {
+			lost = append(lost, n)
+		}
+	}
+	for _, c := range all {
+		if c.id == engine.SnapshotsID {
+			if err := f.compareSnapshots(old, now); err != nil {
+				return lost, err
+			}
+			continue
+		}
+		n := f.fs.nodes.get(uint64(c.id))
+		if n == nil {
+			continue // nothing in it is known by its name
+		}
+		check(n)
+		if !c.was || !c.is {
+			whole[n.id] = true
+			continue
+		}
+		err := f.fs.store.ChangedMembers(old, now, c.id, func(a, b *engine.Entry) error {
+			if a != nil {
+				if n := f.fs.nodes.get(uint64(a.ID)); n != nil {
+					check(n)
+				}
+			}
+			if b != nil && (a == nil || a.ID != b.ID) {
+				if n := f.fs.nodes.get(uint64(b.ID)); n != nil {
+					n.moved(b.Parent, b.Key, now.Seq())
+					check(n)
+				}
+			}
+			return count()
+		})
+		if errors.Is(err, engine.ErrKind) {
+			whole[n.id] = true
+			continue
+		}
+		if err != nil {
+			return lost, err
+		}
+	}
+	if len(whole) > 0 {
+		f.fs.nodes.each(func(n *node) {
+			n.mu.Lock()
+			in := whole[n.held.name.dir]
+			n.mu.Unlock()
+			if in {
+				check(n)
+			}
+		})
+	}
+	return lost, nil
+}
+
+// compareSnapshots drops the names of snapshots that are gone or others.
+func (f *follower) compareSnapshots(old, now Tx) error {
+	before, err := old.Snapshots()
+	if err != nil {
+		return err
+	}
+	after, err := now.Snapshots()
+	if err != nil {
+		return err
+	}
+	numbers := make(map[string]uint64, len(after))
+	for i := range after {
+		numbers[after[i].Name] = after[i].Number
+	}
+	for i := range before {
+		if s := &before[i]; numbers[s.Name] != s.Number {
+			f.notes.dropName(fileName{snapshotsID, s.Name}, frozenPrefix(false, s.Number)|uint64(engine.RootID), false)
+			f.fs.frozens.dropped(s)
+		}
+	}
+	return nil
+}
+
+// check takes back what the kernel holds of n and is not so in now. It reports
+// whether n is an open file that is not where the kernel finds it.
+func (f *follower) check(now Tx, n *node) (lost bool) {
+	if n.virtual != nil || n.frozen != nil {
+		return false
+	}
+	// Whoever edits the entry has noted what it has done when it lets go the lock.
+	n.loc.RLock()
+	eid, orphan := n.eid, n.orphan || n.gone
+	n.loc.RUnlock()
+	n.mu.Lock()
+	h := n.held
+	n.mu.Unlock()
+	f.mu.Lock()
+	newer := h.round == f.round
+	f.mu.Unlock()
+	if newer {
+		return false // the next round checks it against a version that knows it
+	}
+
+	var e engine.Entry
+	there := false // e is the entry of n
+	if h.name.dir != 0 {
+		var err error
+		e, err = lookup(now, engine.ID(h.name.dir), h.name.name)
+		there = err == nil && uint64(e.ID) == n.id && (n.dir || e.Link == n.link.Load())
+		lost = !there
+	}
+	gone := false
+	if n.dir {
+		var err error
+		e, err = now.Stat(eid)
+		there, gone = err == nil, err != nil
+	}
+	attrs := h.attr != noAttrs
+	if attrs && there && h.attr == oneAttrs && (n.dir || !lost && h.name.dir != 0) {
+		var a fuse.Attr
+		fillAttr(&a, n.id, &e)
+		attrs = attrSum(&a) != h.sum
+	}
+	pages := h.pages && (!there || h.inc != e.Incarnation || h.size != imageSize(&e))
+	if orphan && h.name.dir == 0 {
+		pages = false // nobody else knows it
+	}
+	if !lost && !attrs && !pages {
+		return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
+	}
+
+	f.mu.Lock()
+	if lost && f.names[h.name] == n {
+		f.setName(n, fileName{})
+	} else {
+		lost = false // given another name meanwhile, or displaced
+	}
+	f.mu.Unlock()
+	n.mu.Lock()
+	if attrs || lost {
+		n.held.attr, n.told.known = noAttrs, false
+	}
+	if pages {
+		n.held.pages = false
+	}
+	n.mu.Unlock()
+	switch {
+	case lost:
+		f.notes.dropName(h.name, n.id, gone)
+	case attrs:
+		f.notes.dropAttrs(h.name.dir, n.id)
+	}
+	if pages {
+		f.notes.dropPages(n.id)
+	}
+	return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
+}
+
+// expire takes back all that the kernel holds of n.
+func (f *follower) expire(n *node) {
+	f.mu.Lock()
+	name := f.setName(n, fileName{})
+	f.mu.Unlock()
+	n.mu.Lock()
+	h := n.held
+	n.held = held{}
+	n.mu.Unlock()
+	if name.dir != 0 {
+		f.notes.dropName(name, n.id, false)
+	} else if h.attr != noAttrs {
+		f.notes.dropAttrs(0, n.id)
+	}
+	if h.pages {
+		f.notes.dropPages(n.id)
+	}
+}
+
+// find looks where the entries of open files have gone that others have moved,
+// and drops pages of those that have no name in the kernel.
+func (f *follower) find(now Tx, lost []*node) {
+	for _, n := range lost {
+		f.adrift[n] = true
+	}
+	missing := map[engine.ID]*node{}
+	for n := range f.adrift {
+		if !f.fs.nodes.isOpen(n) {
+			delete(f.adrift, n)
+			continue
+		}
+		n.mu.Lock()
+		named := n.held.name.dir != 0
+		n.mu.Unlock()
+		n.loc.RLock()
+		e, err := n.entry(now)
+		eid, orphan := n.eid, n.orphan || n.gone
+		n.loc.RUnlock()
+		switch {
+		case named || orphan:
+			delete(f.adrift, n)
+		case err != nil:
+			missing[eid] = n
+		default:
+			f.checkPages(n, &e)
+		}
+	}
+	if len(missing) == 0 || f.old == nil {
+		return
+	}
+	_ = f.old.View(func(old Tx) error { // who cannot be found is looked for when it is used
+		return f.added(old, now, func(e *engine.Entry) bool {
+			if n := missing[e.ID]; n != nil && e.Parent != engine.OrphansID {
+				n.moved(e.Parent, e.Key, now.Seq())
+				f.checkPages(n, e)
+				delete(missing, e.ID)
+			}
+			return len(missing) > 0
+		})
+	})
+	// The others were removed.
+	for _, n := range missing {
+		delete(f.adrift, n)
+	}
+}
+
+// checkPages drops the pages of n if e, its entry, has another image.
+func (f *follower) checkPages(n *node, e *engine.Entry) {
+	n.mu.Lock()
+	stale := n.held.pages && (n.held.inc != e.Incarnation || n.held.size != imageSize(e))
+	if stale {
+		n.held.pages = false
+	}
+	n.mu.Unlock()
+	if stale {
+		f.notes.dropPages(n.id)
+	}
+}
+
+// added calls fn with each entry that has come to a place between two versions,
+// until it returns false.
+func (f *follower) added(old, now Tx, fn func(*engine.Entry) bool) error {
+	store := f.fs.store
+	errEnough := errors.New("enough")
+	var both, fresh []engine.ID
+	err := store.ChangedContainers(old, now, func(id engine.ID, was, is bool) error {
+		switch {
+		case was && is:
+			both = append(both, id)
+		case is:
+			fresh = append(fresh, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range both {
+		err := store.ChangedMembers(old, now, id, func(a, b *engine.Entry) error {
+			if b != nil && (a == nil || a.ID != b.ID) && !fn(b) {
+				return errEnough
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, errEnough):
+			return nil
+		case errors.Is(err, engine.ErrKind):
+			fresh = append(fresh, id)
+		case err != nil:
+			return err
+		}
+	}
+	for _, id := range fresh {
+		enough := false
+		err := now.Scan(id, value.Value{}, false, func(e engine.Entry) bool {
+			enough = !fn(&e)
+			return !enough
+		})
+		if err != nil || enough {
+			return err
+		}
+	}
+	return nil
+}
+
+// locate returns where the entry of an id is in tx, for a request that has come
+// before the follower: others have moved it since the base. errStale when it is
+// nowhere.
+func (f *follower) locate(tx Tx, id engine.ID) (found engine.Entry, err error) {
+	const tries = 3
+	for range tries {
+		f.mu.Lock()
+		old := f.old
+		f.mu.Unlock()
+		if old == nil {
+			break
+		}
+		err = old.View(func(old Tx) error {
+			return f.added(old, tx, func(e *engine.Entry) bool {
+				if e.ID == id {
+					found = *e
+				}
+				return e.ID != id
+			})
+		})
+		if !errors.Is(err, engine.ErrClosed) {
+			break // else it was closed meanwhile: there is a newer one
+		}
+	}
+	if err == nil && found.ID == 0 {
+		err = errStale
+	}
+	return found, err
+}
