@@ -52,12 +52,12 @@ func openReadOnly(path string, o Options) (s *Store, err error) {
 	if err != nil {
 		return s, err
 	}
-	if err := s.fits(durable.Slabs); err != nil {
-		return s, err
-	}
 	if uint64(size)/layout.SlabSize < durable.Slabs {
 		return s, fmt.Errorf("%s: %w", path, layout.Corrupt("file", 0,
 			"is %d bytes long, its checkpoint needs %d: it was cut", size, durable.Slabs*layout.SlabSize))
+	}
+	if err := s.fits(durable.Slabs); err != nil {
+		return s, err
 	}
 	// A shm of its own, without slab descriptors: nothing is allocated.
 	s.shm = mapping.Memory(layout.ShmSlabs)

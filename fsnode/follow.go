@@ -318,7 +318,7 @@ func (f *follower) displace(at fileName) {
 	}
 	delete(f.names, at)
 	n.mu.Lock()
-	n.held.name, n.held.attr, n.told.known = fileName{}, noAttrs, false
+	n.held.name, n.held.attr = fileName{}, noAttrs
 	n.mu.Unlock()
 	f.notes.dropName(at, n.id, false)
 }
@@ -560,7 +560,9 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 	f.mu.Unlock()
 	n.mu.Lock()
 	if attrs || lost {
-		n.held.attr, n.told.known = noAttrs, false
+		// What it was told last stays noted: until the notification arrives the
+		// kernel believes it, and an open must see to that itself.
+		n.held.attr = noAttrs
 	}
 	if pages {
 		n.held.pages = false
