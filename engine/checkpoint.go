@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pongofs/engine/layout"
+	"pongofs/engine/mapping"
 )
 
 // checkpointer makes versions durable, one checkpoint at a time in a process.
@@ -164,6 +165,7 @@ func (c *checkpointer) gather() {
 			break
 		}
 		runtime.Gosched()
+		mapping.Yield()
 		c.mu.Lock()
 		have = len(c.waiting)
 		c.mu.Unlock()

@@ -23,8 +23,7 @@
 //
 // There are no lists of slabs, so none to lose. A hint bitmap says which slabs
 // are worth leasing; it may be wrong either way at any time. A lost hint costs
-// the space of a slab until something is freed there or a full collection
-// recomputes it.
+// no space: before the file grows, slabs are looked at without one.
 //
 // The invariant that all of this keeps: a granule belongs to at most one
 // object whose start bit is set. It holds because only the holder of a lease
@@ -46,9 +45,14 @@ import (
 
 const (
 	granulesPerSlab = layout.SlabSize / layout.Granule
-	// usable is how many granules may be in use in a slab that is worth
-	// leasing again: below it, at least a quarter of the slab is free.
-	usable = granulesPerSlab * 3 / 4
+	// usable is how many granules may be in use in a slab that is worth leasing
+	// again and gets a hint. In an emptier slab what an edit allocates lies
+	// closer together, so that a checkpoint writes fewer pages, and leases are
+	// fewer.
+	usable = granulesPerSlab / 2
+	// crowded is how many may be in use in a slab that is leased before the file
+	// grows.
+	crowded = granulesPerSlab * 3 / 4
 	// The first slabs behind the reserved ones are kept for edits that make
 	// space, so that removing works in a full store. Such edits take them last,
 	// all others never.
@@ -72,6 +76,8 @@ type Heap struct {
 	chunkSlabs atomic.Uint64 // growth step
 	maxSlabs   uint64
 	readOnly   bool
+
+	search atomic.Uint64 // where leaseCrowded looks next
 
 	mu   sync.Mutex
 	idle []*Cursor
@@ -220,6 +226,9 @@ func (h *Heap) lease(n int, urgent bool, occ *[layout.SlabWords]uint64) (uint64,
 		if slab, ok := h.leaseHinted(n, slabs, !big, occ); ok {
 			return slab, nil
 		}
+		if slab, ok := h.leaseCrowded(n, slabs, occ); ok {
+			return slab, nil
+		}
 		if err := h.grow(slabs); err != nil {
 			if slab, ok := h.leaseAny(n, emergencyEnd, h.hdr.Slabs.Load(), occ); ok {
 				return slab, nil
@@ -268,6 +277,32 @@ func (h *Heap) leaseHinted(n int, slabs uint64, empty bool, occ *[layout.SlabWor
 			if tried++; tried == 16 {
 				return 0, false
 			}
+		}
+	}
+	return 0, false
+}
+
+// leaseCrowded looks for a slab without a hint that is not nearly full. It goes on
+// where the last search has ended, so that a slab is looked at once in a round.
+func (h *Heap) leaseCrowded(n int, slabs uint64, occ *[layout.SlabWords]uint64) (uint64, bool) {
+	if slabs <= emergencyEnd {
+		return 0, false
+	}
+	tried := 0
+	for range slabs - emergencyEnd {
+		slab := emergencyEnd + h.search.Add(1)%(slabs-emergencyEnd)
+		d := h.view.Slab(slab)
+		// The lease of a slab without room for n granules would be for nothing.
+		if used := d.Used.Load(); used > crowded || granulesPerSlab-used < int64(n) ||
+			d.Owner.Load() != 0 || !h.take(slab, occ) {
+			continue
+		}
+		if _, ok := findRun(occ, 0, n); ok {
+			return slab, true
+		}
+		h.drop(slab, 0)
+		if tried++; tried == 16 {
+			break
 		}
 	}
 	return 0, false

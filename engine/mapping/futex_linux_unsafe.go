@@ -26,3 +26,8 @@ func FutexWake(word *atomic.Uint32) {
 	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake,
 		1<<30, 0, 0, 0)
 }
+
+// Yield lets other threads run on this processor. A goroutine that waits in a
+// loop needs it beside runtime.Gosched: the kernel may have put the thread of the
+// goroutine that it waits for on the same processor, and leaves it there.
+func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
