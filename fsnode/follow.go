@@ -186,19 +186,17 @@ func (f *follower) start(to kernel) {
 // edit an entry, and these may wait for space, so for all short pins to end.
 func (f *follower) step() error {
 	f.rounds.Add(1)
-	next, err := f.fs.store.KeepNewest()
+	next, recent, err := f.advance()
 	if errors.Is(err, engine.ErrClosed) {
 		return err
 	}
 	if err != nil { // no pin is left: nothing can be compared
 		f.full.Add(1)
-		f.advance(f.fs.store.Changed())
 		f.setOld(nil)
 		f.fs.nodes.each(f.expire)
 		return nil
 	}
 	err = next.View(func(now Tx) error {
-		recent := f.advance(now.Seq())
 		var lost []*node
 		err := errDifference
 		if f.old != nil {
@@ -229,16 +227,26 @@ func (f *follower) step() error {
 	return err
 }
 
-// advance makes the version of that sequence the base and returns the nodes that
-// were recent.
-func (f *follower) advance(seq uint64) []*node {
+// advance makes the newest version the base and returns it, and the nodes that
+// were recent. All of them are as old as that version or older: a node that became
+// a recent one behind it would be looked for where it is not yet, and a new
+// directory would be taken for a removed one.
+func (f *follower) advance() (Version, []*node, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	next, err := f.fs.store.KeepNewest()
+	if errors.Is(err, engine.ErrClosed) {
+		return nil, nil, err
+	}
 	recent := f.recent
 	f.recent = nil
-	f.base = seq
 	f.round++
-	return recent
+	if err != nil {
+		f.base = f.fs.store.Changed()
+		return nil, nil, err
+	}
+	f.base = next.Seq()
+	return next, recent, nil
 }
 
 // setOld makes v what later versions are compared with.

@@ -49,6 +49,7 @@ type stepper struct {
 	store  *engine.Store
 	kernel *toldKernel
 	after  func() // called once when a View of a request has ended
+	kept   func() // called once when a round has taken its version
 }
 
 // lateStore lets something happen between what a request reads and its reply.
@@ -64,6 +65,16 @@ func (l lateStore) View(fn func(Tx) error) error {
 		after()
 	}
 	return err
+}
+
+// KeepNewest calls kept when the version is taken and not yet returned.
+func (l lateStore) KeepNewest() (Version, error) {
+	v, err := l.Store.KeepNewest()
+	if kept := l.s.kept; kept != nil {
+		l.s.kept = nil
+		kept()
+	}
+	return v, err
 }
 
 func newStepper(t *testing.T) *stepper {
@@ -267,4 +278,32 @@ func TestLongDifference(t *testing.T) {
 	s.foreign(func(tx *engine.Tx) error { return put(tx, "b", "1") })
 	s.step()
 	require.Equal(t, uint64(1), s.fs.follow.full.Load())
+}
+
+// TestNewDirectoryBehindRound: a directory that is made when a round has its
+// version, and is not in it, must not be taken for a removed one: the kernel
+// would take it for dead.
+func TestNewDirectoryBehindRound(t *testing.T) {
+	s := newStepper(t)
+	s.foreign(func(tx *engine.Tx) error { return put(tx, "a", "1") })
+	made := make(chan fuse.Status, 1)
+	s.kept = func() {
+		go func() {
+			var out fuse.EntryOut
+			made <- s.fs.Mkdir(nil, &fuse.MkdirIn{InHeader: fuse.InHeader{NodeId: rootNode}, Mode: 0o755}, "d", &out)
+		}()
+		// It ends now, or waits for the round: both are good.
+		select {
+		case status := <-made:
+			made <- status
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	told := s.step()
+	require.Equal(t, fuse.OK, <-made)
+	told = append(told, s.step()...)
+	d := s.lookup(rootNode, "d").NodeId
+	for _, line := range told {
+		require.NotContains(t, line, fmt.Sprintf("gone %d %d", rootNode, d))
+	}
 }
