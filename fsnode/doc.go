@@ -12,8 +12,9 @@
 // The kernel keeps names and attributes for an hour. What others change, and what
 // this mount changes in ways that the kernel does not know of, the follower takes
 // back (follow.go, which has the argument why nothing stale is left): it compares
-// the version that it has come to with the newest one, and looks at what the
-// kernel was told (held.go). The notifier tells the kernel (notify.go).
+// the version that it has come to with the newest one (compare.go), and looks at
+// what the kernel was told (held.go) and at open files that others have moved
+// (adrift.go). The notifier tells the kernel (notify.go).
 //
 // # Requests
 //

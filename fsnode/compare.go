@@ -1,0 +1,207 @@
+package fsnode
+
+import (
+	"errors"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"pongofs/engine"
+)
+
+// compare checks the nodes that differ between two versions. It returns open
+// files that have no place any more.
+func (f *follower) compare(old, now Tx) (lost []*node, err error) {
+	limit := max(minDifference, f.fs.nodes.len())
+	count := func() error {
+		if limit--; limit < 0 {
+			return errDifference
+		}
+		return nil
+	}
+	type changed struct {
+		id      engine.ID
+		was, is bool
+	}
+	var all []changed
+	err = f.fs.store.ChangedContainers(old, now, func(id engine.ID, was, is bool) error {
+		all = append(all, changed{id, was, is})
+		return count()
+	})
+	if err != nil {
+		return nil, err
+	}
+	whole := map[uint64]bool{} // directories of which all files are to be checked
+	check := func(n *node) {
+		if f.check(now, n) {
+			lost = append(lost, n)
+		}
+	}
+	for _, c := range all {
+		if c.id == engine.SnapshotsID {
+			if err := f.compareSnapshots(old, now); err != nil {
+				return lost, err
+			}
+			continue
+		}
+		n := f.fs.nodes.get(uint64(c.id))
+		if n == nil {
+			continue // nothing in it is known by its name
+		}
+		check(n)
+		if !c.was || !c.is {
+			whole[n.id] = true
+			continue
+		}
+		err := f.fs.store.ChangedMembers(old, now, c.id, func(a, b *engine.Entry) error {
+			if a != nil {
+				if n := f.fs.nodes.get(uint64(a.ID)); n != nil {
+					check(n)
+				}
+			}
+			if b != nil && (a == nil || a.ID != b.ID) {
+				if n := f.fs.nodes.get(uint64(b.ID)); n != nil {
+					n.moved(b.Parent, b.Key, now.Seq())
+					check(n)
+				}
+			}
+			return count()
+		})
+		if errors.Is(err, engine.ErrKind) {
+			whole[n.id] = true
+			continue
+		}
+		if err != nil {
+			return lost, err
+		}
+	}
+	if len(whole) > 0 {
+		f.fs.nodes.each(func(n *node) {
+			n.mu.Lock()
+			in := whole[n.held.name.dir]
+			n.mu.Unlock()
+			if in {
+				check(n)
+			}
+		})
+	}
+	return lost, nil
+}
+
+// compareSnapshots drops the names of snapshots that are gone or others.
+func (f *follower) compareSnapshots(old, now Tx) error {
+	before, err := old.Snapshots()
+	if err != nil {
+		return err
+	}
+	after, err := now.Snapshots()
+	if err != nil {
+		return err
+	}
+	numbers := make(map[string]uint64, len(after))
+	for i := range after {
+		numbers[after[i].Name] = after[i].Number
+	}
+	for i := range before {
+		if s := &before[i]; numbers[s.Name] != s.Number {
+			f.notes.dropName(fileName{snapshotsID, s.Name}, frozenPrefix(false, s.Number)|uint64(engine.RootID), false)
+			f.fs.frozens.dropped(s)
+		}
+	}
+	return nil
+}
+
+// check takes back what the kernel holds of n and is not so in now. It reports
+// whether n is an open file that is not where the kernel finds it.
+func (f *follower) check(now Tx, n *node) (lost bool) {
+	if n.virtual != nil || n.frozen != nil {
+		return false
+	}
+	// Whoever edits the entry has noted what it has done when it lets go the lock.
+	n.loc.RLock()
+	eid, orphan := n.eid, n.orphan || n.gone
+	n.loc.RUnlock()
+	n.mu.Lock()
+	h := n.held
+	n.mu.Unlock()
+	f.mu.Lock()
+	newer := h.round == f.round
+	f.mu.Unlock()
+	if newer {
+		return false // the next round checks it against a version that knows it
+	}
+
+	var e engine.Entry
+	there := false // e is the entry of n
+	if h.name.dir != 0 {
+		var err error
+		e, err = lookup(now, engine.ID(h.name.dir), h.name.name)
+		there = err == nil && uint64(e.ID) == n.id && (n.dir || e.Link == n.link.Load())
+		lost = !there
+	}
+	gone := false
+	if n.dir {
+		var err error
+		e, err = now.Stat(eid)
+		there, gone = err == nil, err != nil
+	}
+	attrs := h.attr != noAttrs
+	if attrs && there && h.attr == oneAttrs && (n.dir || !lost && h.name.dir != 0) {
+		var a fuse.Attr
+		fillAttr(&a, n.id, &e)
+		attrs = attrSum(&a) != h.sum
+	}
+	pages := h.pages && (!there || h.inc != e.Incarnation || h.size != imageSize(&e))
+	if orphan && h.name.dir == 0 {
+		pages = false // nobody else knows it
+	}
+	if !lost && !attrs && !pages {
+		return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
+	}
+
+	f.mu.Lock()
+	if lost && f.names[h.name] == n {
+		f.setName(n, fileName{})
+	} else {
+		lost = false // given another name meanwhile, or displaced
+	}
+	f.mu.Unlock()
+	n.mu.Lock()
+	if attrs || lost {
+		// What it was told last stays noted: until the notification arrives the
+		// kernel believes it, and an open must see to that itself.
+		n.held.attr = noAttrs
+	}
+	if pages {
+		n.held.pages = false
+	}
+	n.mu.Unlock()
+	switch {
+	case lost:
+		f.notes.dropName(h.name, n.id, gone)
+	case attrs:
+		f.notes.dropAttrs(h.name.dir, n.id)
+	}
+	if pages {
+		f.notes.dropPages(n.id)
+	}
+	return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
+}
+
+// expire takes back all that the kernel holds of n.
+func (f *follower) expire(n *node) {
+	f.mu.Lock()
+	name := f.setName(n, fileName{})
+	f.mu.Unlock()
+	n.mu.Lock()
+	h := n.held
+	n.held = held{}
+	n.mu.Unlock()
+	if name.dir != 0 {
+		f.notes.dropName(name, n.id, false)
+	} else if h.attr != noAttrs {
+		f.notes.dropAttrs(0, n.id)
+	}
+	if h.pages {
+		f.notes.dropPages(n.id)
+	}
+}
