@@ -59,7 +59,7 @@ large:
 ## race: the race detector; packages that need real mounts are left out
 race:
 	@$(DEPS) $(RACE_DEPS)
-	CGO_ENABLED=1 go test -race -tags invariants -timeout 20m $$(go list ./... | grep -v /integration)
+	CGO_ENABLED=1 go test -race -tags invariants -timeout 30m $$(go list ./... | grep -v /integration)
 
 ## fuzz: each fuzz target in turn
 fuzz:

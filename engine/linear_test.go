@@ -321,7 +321,7 @@ func monotonic() int64 {
 func linCheck(t *testing.T, start linState, history []porcupine.Operation) {
 	t.Helper()
 	model := linModel(start)
-	result, info := porcupine.CheckOperationsVerbose(model, history, 20*time.Second)
+	result, info := porcupine.CheckOperationsVerbose(model, history, time.Minute)
 	if result == porcupine.Ok {
 		return
 	}

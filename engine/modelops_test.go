@@ -472,7 +472,7 @@ func (w *world) unpin() error {
 }
 
 func (w *world) collect(how int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	switch how {
 	case 1:
@@ -539,7 +539,7 @@ func (w *world) drop() {
 // noLeak verifies the store and demands that exactly what is reachable is
 // allocated.
 func (w *world) noLeak() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.unpin(); err != nil {
 		return err

@@ -275,7 +275,7 @@ func (c *child) wait() error {
 // allocated.
 func requireNoLeak(t *testing.T, s *engine.Store) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(t, s.Sync(ctx))
 	require.NoError(t, gc.New(s).Quick())

@@ -425,13 +425,13 @@ func TestBugPinsOfDeadProcessesStay(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(ready)
 		return err == nil
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	var st engine.Stats
 	// The committer of this process holds a pin of its own now and then.
 	require.Eventually(t, func() bool {
 		st, err = s.Stats()
 		return err == nil && st.Pins == 1 && st.NamedPins == 1 && st.Processes == 2
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
@@ -443,7 +443,7 @@ func TestBugPinsOfDeadProcessesStay(t *testing.T) {
 			break
 		}
 		require.NoError(t, err)
-		require.Less(t, time.Since(begin), 15*time.Second, "%+v", st)
+		require.Less(t, time.Since(begin), time.Minute, "%+v", st)
 		time.Sleep(time.Millisecond)
 	}
 	t.Logf("gone after %v", time.Since(begin))
@@ -497,7 +497,7 @@ func TestBugSparseFileOnFullDisk(t *testing.T) {
 	})
 	full.Store(false)
 	require.NoError(t, grow(n))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, s.Sync(ctx))
 	requireNoLeak(t, s)

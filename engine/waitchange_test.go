@@ -35,7 +35,7 @@ func TestWaitChangeSeesUnannounced(t *testing.T) {
 	go func() { done <- s.Update(func(tx *engine.Tx) error { return tx.Root().Set("a", 2) }) }()
 	<-at
 	require.Equal(t, before, s.Changed())
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	now, err := s.WaitChange(ctx, before)
 	require.NoError(t, err)

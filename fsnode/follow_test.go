@@ -25,8 +25,9 @@ import (
 )
 
 // soon is within what time a change must be seen in a test. What is measured is
-// some milliseconds.
-const soon = time.Second
+// some milliseconds; a machine may be slow, and what is stale stays so for an
+// hour.
+const soon = 30 * time.Second
 
 // sees waits until a condition holds, and returns how long that took.
 func sees(t testing.TB, what string, cond func() bool) time.Duration {
@@ -170,7 +171,7 @@ func TestKilledWriterLosesNoEvent(t *testing.T) {
 	require.NoError(t, err)
 	var took []time.Duration
 	for i := 2; i < 12; i++ {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		cmd := exec.CommandContext(ctx, exe)
 		cmd.Env = append(os.Environ(), killEnv+"="+path+"\n"+strconv.Itoa(i))
 		out, err := cmd.CombinedOutput()

@@ -106,7 +106,7 @@ func (s *stepper) step() []string {
 
 func (s *stepper) told() []string {
 	s.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.fs.follow.notes.pending() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); s.fs.follow.notes.pending() > 0; time.Sleep(time.Millisecond) {
 		require.True(s, time.Now().Before(deadline), "the notifier does not end")
 	}
 	s.kernel.mu.Lock()

@@ -152,7 +152,7 @@ func mountStore(t testing.TB, path, flags string) string {
 			if err != nil {
 				t.Errorf("server: %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("server does not end, its goroutines are on stderr; detaching %s", dir)
 			_ = cmd.Process.Signal(syscall.SIGQUIT)
 			select {
@@ -175,7 +175,7 @@ func mountStore(t testing.TB, path, flags string) string {
 		if line != "mounted\n" {
 			t.Fatalf("server did not mount: %q", line)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill()
 		t.Fatal("server does not answer")
 	}

@@ -26,7 +26,7 @@ import (
 var stepSeed = flag.Uint64("stepseed", 1, "seed of the random operations in mounts in step")
 
 // stepLimit is how long a mount may need to take in what others have changed.
-const stepLimit = 10 * time.Second
+const stepLimit = 30 * time.Second
 
 // mountStat returns a figure from .pongo/stats.
 func mountStat(t testing.TB, dir, name string) uint64 {

@@ -17,7 +17,7 @@ import (
 )
 
 // mountDeadline is how long a mount may take to appear or to end.
-const mountDeadline = 20 * time.Second
+const mountDeadline = time.Minute
 
 // mounted is a mount served by a child process of the test.
 type mounted struct {
@@ -90,7 +90,7 @@ func (m *mounted) unmount() error {
 	// goroutine that collects it.
 	select {
 	case <-m.done:
-	case <-time.After(2 * time.Second):
+	case <-time.After(20 * time.Second):
 		return errors.New("pongofs umount returned before the server exited")
 	}
 	if code := m.server.ProcessState.ExitCode(); code != 0 {
@@ -204,7 +204,7 @@ func try(name string, args ...string) (stdout, stderr string, err error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	// A grandchild that keeps the pipes must not keep us.
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

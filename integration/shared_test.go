@@ -19,8 +19,8 @@ import (
 )
 
 // visibleWithin is how soon a change must be seen by others. The design says
-// a second; the rest is for a machine that is busy with other tests.
-const visibleWithin = 3 * time.Second
+// a second; the rest is for a slow machine. What is stale stays so for an hour.
+const visibleWithin = 30 * time.Second
 
 // TestSharedStore lets a shell edit values through a mount while this Go
 // program edits others of the same store with package engine and a second
