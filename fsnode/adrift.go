@@ -2,6 +2,8 @@ package fsnode
 
 import (
 	"errors"
+	"maps"
+	"slices"
 
 	"pongofs/engine"
 	"pongofs/engine/value"
@@ -66,7 +68,28 @@ func (f *follower) checkPages(n *node, e *engine.Entry) {
 	}
 	n.mu.Unlock()
 	if stale {
-		f.notes.dropPages(n.id)
+		f.dropPages(n)
+	}
+}
+
+// dropPages queues that the pages of n have changed.
+func (f *follower) dropPages(n *node) {
+	f.notes.dropPages(n.id)
+	n.mu.Lock()
+	lent := slices.Collect(maps.Keys(n.held.lent))
+	n.mu.Unlock()
+	for _, inode := range lent {
+		f.notes.dropPages(inode)
+	}
+}
+
+// watch makes a round look for n, which is open and not under the name that the
+// kernel has for it: what is told of the entry under that name says nothing of n.
+func (f *follower) watch(n *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cache && !f.ended {
+		f.recent = append(f.recent, n)
 	}
 }
 

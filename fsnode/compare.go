@@ -182,7 +182,7 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 		f.notes.dropAttrs(h.name.dir, n.id)
 	}
 	if pages {
-		f.notes.dropPages(n.id)
+		f.dropPages(n)
 	}
 	return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
 }
@@ -194,7 +194,7 @@ func (f *follower) expire(n *node) {
 	f.mu.Unlock()
 	n.mu.Lock()
 	h := n.held
-	n.held = held{}
+	n.held = held{lent: h.lent}
 	n.mu.Unlock()
 	if name.dir != 0 {
 		f.notes.dropName(name, n.id, false)
@@ -202,6 +202,6 @@ func (f *follower) expire(n *node) {
 		f.notes.dropAttrs(0, n.id)
 	}
 	if h.pages {
-		f.notes.dropPages(n.id)
+		f.dropPages(n)
 	}
 }

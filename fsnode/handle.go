@@ -59,6 +59,7 @@ type fileHandle struct {
 	readable bool
 	writable bool
 	pid      uint32 // who opened it
+	inode    uint64 // of the kernel that it is open on, if that is not n's
 	file     openFile
 
 	// mu is held during each read, write, truncation, flush and release

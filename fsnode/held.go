@@ -27,7 +27,10 @@ type held struct {
 	pages bool      // it may have pages in its cache, which mmap uses
 	inc   uint64    // incarnation and size of the image that all of them are from,
 	size  int64     // or mixedPages
-	round uint64    // of the follower, in which the node was noted as recent
+	// lent has other inodes of the kernel that may have such pages, with the
+	// number of open files of each.
+	lent  map[uint64]int
+	round uint64 // of the follower, in which the node was noted as recent
 }
 
 // heldAttrs says what attributes the kernel may hold. It drops what comes in
@@ -77,6 +80,26 @@ func (n *node) changed() {
 		n.held.attr = someAttrs
 	}
 	n.mu.Unlock()
+}
+
+// lend notes that the kernel has opened the file of n as the inode of another
+// node, whose pages are then pages of n, or gives that back.
+func (n *node) lend(inode uint64, handles int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held.lent == nil {
+		n.held.lent = map[uint64]int{}
+	}
+	if n.held.lent[inode] += handles; n.held.lent[inode] == 0 {
+		delete(n.held.lent, inode)
+	}
+}
+
+// holdsPages reports whether the kernel may have pages of n.
+func (n *node) holdsPages() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.held.pages
 }
 
 // readPages notes that the kernel is about to get pages of n. It is called

@@ -307,3 +307,90 @@ func TestNewDirectoryBehindRound(t *testing.T) {
 		require.NotContains(t, line, fmt.Sprintf("gone %d %d", rootNode, d))
 	}
 }
+
+// open opens a file, and fills a page through it as mmap does.
+func (s *stepper) open(node uint64) (status fuse.Status, fh uint64) {
+	s.Helper()
+	in := fuse.InHeader{NodeId: node}
+	var out fuse.OpenOut
+	if status = s.fs.Open(nil, &fuse.OpenIn{InHeader: in}, &out); !status.Ok() {
+		return status, 0
+	}
+	s.fillPage(node, out.Fh)
+	return status, out.Fh
+}
+
+func (s *stepper) fillPage(node, fh uint64) string {
+	s.Helper()
+	page := make([]byte, 4096)
+	in := fuse.ReadIn{InHeader: fuse.InHeader{NodeId: node}, Fh: fh, Size: uint32(len(page))}
+	read, status := s.fs.Read(nil, &in, page)
+	require.Equal(s, fuse.OK, status)
+	text, status := read.Bytes(page)
+	require.Equal(s, fuse.OK, status)
+	return string(text)
+}
+
+// TestPagesOfALateOpen: an open that comes after others have replaced the file is
+// on what has the name now. Its pages are followed, though the kernel takes them
+// for pages of the first file.
+func TestPagesOfALateOpen(t *testing.T) {
+	replace := func(text string) func(tx *engine.Tx) error {
+		return func(tx *engine.Tx) error {
+			if err := remove(tx, "a"); err != nil {
+				return err
+			}
+			return put(tx, "a", text)
+		}
+	}
+	for _, opened := range []bool{false, true} {
+		s := newStepper(t)
+		s.foreign(func(tx *engine.Tx) error { return put(tx, "a", "1") })
+		s.step()
+		first := s.lookup(rootNode, "a").NodeId
+		if opened { // else the node becomes what has its name
+			var out fuse.OpenOut
+			require.Equal(t, fuse.OK, s.fs.Open(nil, &fuse.OpenIn{InHeader: fuse.InHeader{NodeId: first}}, &out))
+		}
+		s.foreign(replace("22"))
+		s.step()
+		status, fh := s.open(first)
+		require.Equal(t, fuse.OK, status)
+		gone := fmt.Sprintf("inode %d 0", first)
+		s.step()
+		s.fillPage(first, fh)
+		for _, text := range []string{"333", "4444", "55555"} {
+			s.foreign(func(tx *engine.Tx) error { return put(tx, "a", text) })
+			require.Contains(t, s.step(), gone, "opened before: %t, %s", opened, text)
+			require.Equal(t, text+"\n", s.fillPage(first, fh))
+		}
+		s.foreign(func(tx *engine.Tx) error { return put(tx, "b", "1") })
+		require.NotContains(t, s.step(), gone)
+		s.fs.Release(nil, &fuse.ReleaseIn{Fh: fh})
+		s.foreign(func(tx *engine.Tx) error { return put(tx, "a", "1") })
+		require.NotContains(t, s.step(), gone, "nobody maps it any more")
+	}
+}
+
+// TestPagesOfTwoFiles: while the kernel has pages of a file that others have
+// replaced, it must open the new one as another inode.
+func TestPagesOfTwoFiles(t *testing.T) {
+	s := newStepper(t)
+	s.foreign(func(tx *engine.Tx) error { return put(tx, "a", "1") })
+	s.step()
+	first := s.lookup(rootNode, "a").NodeId
+	status, _ := s.open(first)
+	require.Equal(t, fuse.OK, status)
+	s.foreign(func(tx *engine.Tx) error {
+		if err := remove(tx, "a"); err != nil {
+			return err
+		}
+		return put(tx, "a", "22")
+	})
+	status, _ = s.open(first)
+	require.Equal(t, fuse.Status(syscall.ESTALE), status)
+	second := s.lookup(rootNode, "a").NodeId
+	require.NotEqual(t, first, second)
+	status, _ = s.open(second)
+	require.Equal(t, fuse.OK, status)
+}

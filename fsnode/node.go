@@ -69,6 +69,14 @@ func (n *node) isGone() bool {
 	return n.gone
 }
 
+// isAnother reports whether n stands for an entry that is not the one that it
+// was made for: what has its name now, or what has become of an open file.
+func (n *node) isAnother() bool {
+	n.loc.RLock()
+	defer n.loc.RUnlock()
+	return uint64(n.eid) != n.id
+}
+
 // entry returns the entry of n in tx, or errStale.
 //
 // Preconditions: n.loc is held.

@@ -39,6 +39,14 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 		return fs.status("open", n, err)
 	}
 	h.opened()
+	switch {
+	case h.n != n:
+		h.inode = n.id
+		h.n.lend(n.id, +1)
+		fs.follow.watch(h.n)
+	case n.isAnother():
+		fs.follow.watch(n)
+	}
 	if e := n.lastEntry(); e != nil && n.believesOther(e) {
 		fs.expireAttr(n)
 	}
@@ -146,6 +154,9 @@ func (fs *fileSystem) openStale(h *fileHandle, flags uint32) error {
 		switch {
 		case err == nil:
 			fs.nodes.opened(n)
+		case errors.Is(err, errStale) && n.holdsPages():
+			// Those of two files cannot be told apart in one inode. On ESTALE the
+			// kernel looks the name up again and opens another one.
 		case errors.Is(err, errStale):
 			e, err = n.successor(tx, func(e *engine.Entry) { h.n = fs.nodes.open(e, tx.Seq()) })
 		}
@@ -261,6 +272,9 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	fs.releaseHandle(h)
+	if h.inode != 0 {
+		n.lend(h.inode, -1)
+	}
 	if h.writable {
 		n.countWriter(-1)
 	}

@@ -47,6 +47,7 @@ func runTests(m *testing.M) int {
 	binary = filepath.Join(scratch, "bin", "pongofs")
 	build := exec.Command("go", "build", "-o", binary, "./cmd/pongofs")
 	build.Dir = repo
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
 	if output, err := build.CombinedOutput(); err != nil {
 		return trouble(errors.Join(fmt.Errorf("go build: %w\n%s", err, output), os.RemoveAll(scratch)))
 	}

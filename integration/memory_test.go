@@ -18,8 +18,8 @@ import (
 )
 
 // memoryLimit is RLIMIT_DATA of the processes below: what they may allocate,
-// mapped files apart. Some 100 MB of it the runtimes of Go and C reserve for
-// every process.
+// mapped files apart. Some 80 MB of it the runtime of Go reserves for every
+// process.
 const memoryLimit = 192 << 20
 
 // largeValues is how many values of 8 MiB the store has that is larger than
