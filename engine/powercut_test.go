@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,24 +21,28 @@ import (
 	"pongofs/gc"
 )
 
-// newPowerCut cuts the power under the store at path.
-func newPowerCut(t *testing.T, path string, fault enginetest.Fault, images, failures int) *enginetest.PowerCut {
+// checkCut returns the check of an image of a power cut under one of the workloads.
+func checkCut(t *testing.T) func(enginetest.Image) error {
 	t.Helper()
-	checks := enginetest.Checks{Path: filepath.Join(t.TempDir(), "cut.pongo"), Collect: collect}
-	return enginetest.NewPowerCut(enginetest.NewDisk(path, fault, enginetest.Seed(t)), images, failures,
-		func(image enginetest.Image) error {
-			c := checks
-			c.State = func(s *engine.Store) error { return checkSteps(s, image.Acked) }
-			c.Work = func(s *engine.Store) error {
-				for i := 1; i < 20; i++ {
-					if err := step(s, "grow-after", i); err != nil {
-						return err
-					}
+	checks := enginetest.Checks{
+		Path: filepath.Join(t.TempDir(), "cut.pongo"),
+		Work: func(s *engine.Store) error {
+			for i := 1; i < 20; i++ {
+				if err := step(s, "grow-after", i); err != nil {
+					return err
 				}
-				return nil
 			}
-			return c.CheckImage(image)
-		})
+			return nil
+		},
+		Collect: collect,
+	}
+	return func(image enginetest.Image) error {
+		c := checks
+		c.State = func(s *engine.Store) error {
+			return errors.Join(checkSteps(s, image.Acked), checkSnapshots(s, image.Snapshots))
+		}
+		return c.CheckImage(image)
+	}
 }
 
 // syncNow makes everything durable and notes what was acknowledged of a writer.
@@ -46,6 +51,94 @@ func syncNow(s *engine.Store, c *enginetest.PowerCut, writer string, n int) erro
 		return err
 	}
 	c.Ack(writer, int64(n))
+	return nil
+}
+
+// What may be wrong with the snapshots of an image.
+var (
+	errSnapshotLost    = errors.New("an acknowledged snapshot is missing")
+	errSnapshotBack    = errors.New("a snapshot came back whose drop was acknowledged")
+	errSnapshotContent = errors.New("a snapshot is not what it was")
+)
+
+// snapshotWriter is the writer that takes the snapshots. Each is named after the
+// number of its steps.
+const snapshotWriter = "grow"
+
+func snapshotName(step int) string { return fmt.Sprint("at-", step) }
+
+// checkSnapshots demands that every snapshot shows the state that its name says,
+// that those which were acknowledged are there, and those whose drop was
+// acknowledged are not.
+func checkSnapshots(s *engine.Store, acked map[string]bool) error {
+	all, err := s.Snapshots()
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, snap := range all {
+		there[snap.Name] = true
+		err := s.ViewSnapshot(snap.Name, func(tx *engine.Tx) error {
+			counts, err := countSteps(tx)
+			if err == nil && snapshotName(counts[snapshotWriter]) != snap.Name {
+				err = fmt.Errorf("%w: counters %v", errState, counts)
+			}
+			return err
+		})
+		if errors.Is(err, errState) {
+			err = fmt.Errorf("%w: %w", errSnapshotContent, err)
+		}
+		if err != nil {
+			return fmt.Errorf("snapshot %s: %w", snap.Name, err)
+		}
+	}
+	var wrong []error
+	for name, must := range acked {
+		switch {
+		case must && !there[name]:
+			wrong = append(wrong, fmt.Errorf("%w: %s", errSnapshotLost, name))
+		case !must && there[name]:
+			wrong = append(wrong, fmt.Errorf("%w: %s", errSnapshotBack, name))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// changeSnapshots takes or drops a snapshot, or does neither, after the i-th step
+// of the writer. Of two, now the older one and now the newer one goes first, and
+// then there is none.
+func changeSnapshots(s *engine.Store, c *enginetest.PowerCut, i int) error {
+	switch i % 16 {
+	case 1, 3, 9, 11:
+		return takeSnapshot(s, c, i)
+	case 5, 7:
+		return dropSnapshot(s, c, i-4)
+	case 13:
+		return dropSnapshot(s, c, i-2)
+	case 15:
+		return dropSnapshot(s, c, i-6)
+	}
+	return nil
+}
+
+func takeSnapshot(s *engine.Store, c *enginetest.PowerCut, i int) error {
+	name := snapshotName(i)
+	c.DoubtSnapshot(name)
+	if _, err := s.Snapshot(context.Background(), name); err != nil {
+		return err
+	}
+	c.AckSnapshot(name, true)
+	c.Ack(snapshotWriter, int64(i)) // what is in it is durable, too
+	return nil
+}
+
+func dropSnapshot(s *engine.Store, c *enginetest.PowerCut, i int) error {
+	name := snapshotName(i)
+	c.DoubtSnapshot(name)
+	if err := s.DropSnapshot(context.Background(), name); err != nil {
+		return err
+	}
+	c.AckSnapshot(name, false)
 	return nil
 }
 
@@ -137,6 +230,29 @@ var cutWorkloads = map[string]func(t *testing.T, path string, c *enginetest.Powe
 			return err
 		})
 	},
+	"snapshots": func(t *testing.T, path string, c *enginetest.PowerCut) {
+		inProcess(t, path, c, func(s *engine.Store, i int) error {
+			// Another one publishes between the publish of a change to the snapshots
+			// and its checkpoint.
+			var beside sync.WaitGroup
+			var besideErr error
+			beside.Go(func() {
+				for k := 3*i - 2; k <= 3*i && besideErr == nil; k++ {
+					besideErr = step(s, "beside", k)
+				}
+			})
+			err := step(s, snapshotWriter, i)
+			if err == nil {
+				err = changeSnapshots(s, c, i)
+			}
+			if err == nil && i%9 == 0 {
+				// What only a dropped one held is used again.
+				_, err = gc.New(s).Full(context.Background())
+			}
+			beside.Wait()
+			return errors.Join(err, besideErr)
+		})
+	},
 }
 
 // runCut is a writer that asks its parent at each sync and at the points of the
@@ -162,12 +278,14 @@ func runCut(args []string, path string) error {
 
 // TestPowerCut cuts the power at random moments of several workloads: each
 // image opens with a state that existed and is no older than what was
-// acknowledged, exactly what is reachable is allocated, and work goes on.
+// acknowledged, with the snapshots that were acknowledged as they were; exactly
+// what is reachable is allocated, and work goes on.
 func TestPowerCut(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(cutWorkloads)) {
 		t.Run(name, func(t *testing.T) {
 			path := newStorePath(t)
-			c := newPowerCut(t, path, enginetest.NoFault, enginetest.ImagesPerKill*enginetest.Crashes(t), 20)
+			c := enginetest.NewPowerCut(enginetest.NewDisk(path, enginetest.NoFault, enginetest.Seed(t)),
+				enginetest.ImagesPerKill*enginetest.Crashes(t), 20, checkCut(t))
 			cutWorkloads[name](t, path, c)
 			images, half, failures := c.Result()
 			enginetest.Report(t, "power cut", name, images, half, failures, false)
@@ -176,25 +294,50 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// control runs a workload on a disk, or with a recovery, that is broken in one
+// way, until there is a failure of each kind. Others do not count then; without
+// kinds each does, and all images are checked.
+func control(t *testing.T, name, workload string, fault enginetest.Fault, kinds ...error) {
+	t.Helper()
+	path := newStorePath(t)
+	images := max(100, enginetest.ImagesPerKill*enginetest.Crashes(t)/4)
+	check, unseen := checkCut(t), slices.Clone(kinds)
+	c := enginetest.NewPowerCut(enginetest.NewDisk(path, fault, enginetest.Seed(t)), images, cmp.Or(len(kinds), images),
+		func(image enginetest.Image) error {
+			err := check(image)
+			if fault != enginetest.NoObjectChecksum && errors.Is(err, errState) {
+				t.Errorf("a version that is not whole was not refused: %v", err)
+			}
+			n := len(unseen)
+			unseen = slices.DeleteFunc(unseen, func(kind error) bool { return errors.Is(err, kind) })
+			if len(kinds) > 0 && len(unseen) == n {
+				return nil
+			}
+			return err
+		})
+	cutWorkloads[workload](t, path, c)
+	images, half, failures := c.Result()
+	require.Empty(t, unseen, "not noticed in %d images", images)
+	enginetest.Report(t, "control", name, images, half, failures, true)
+}
+
 // TestPowerCutControls breaks the disk, or recovery, in one way each: the tester
 // must notice.
 func TestPowerCutControls(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(enginetest.Faults)) {
 		t.Run(name, func(t *testing.T) {
-			path := newStorePath(t)
-			images := max(100, enginetest.ImagesPerKill*enginetest.Crashes(t)/4)
-			c := newPowerCut(t, path, enginetest.Faults[name], images, images)
-			cutWorkloads["gc and growth"](t, path, c)
-			images, half, failures := c.Result()
+			var kinds []error
 			if enginetest.Faults[name] == enginetest.NoObjectChecksum {
-				// What the store itself notices by other means is no proof.
-				failures = slices.DeleteFunc(failures, func(err error) bool { return !errors.Is(err, errState) })
-			} else {
-				for _, err := range failures {
-					require.NotErrorIs(t, err, errState, "a version that is not whole was not refused")
-				}
+				kinds = append(kinds, errState) // not what the store itself notices
 			}
-			enginetest.Report(t, "control", name, images, half, failures, true)
+			control(t, name, "gc and growth", enginetest.Faults[name], kinds...)
 		})
 	}
+	// What is demanded of snapshots is noticed for itself.
+	t.Run("snapshots, second sync left out", func(t *testing.T) {
+		control(t, "snapshots, second sync left out", "snapshots", enginetest.NoSecondSync, errSnapshotLost, errSnapshotBack)
+	})
+	t.Run("snapshots, object checksums ignored", func(t *testing.T) {
+		control(t, "snapshots, object checksums ignored", "snapshots", enginetest.NoObjectChecksum, errSnapshotContent)
+	})
 }

@@ -145,61 +145,71 @@ func largeBytes(i int) []byte {
 // errState is a content that no steps lead to.
 var errState = errors.New("a state that never existed")
 
+// countSteps demands a state that steps lead to, and returns how many each
+// writer has made.
+func countSteps(tx *engine.Tx) (map[string]int, error) {
+	got := map[string]engine.Entry{}
+	err := tx.Scan(engine.RootID, value.Value{}, true, func(e engine.Entry) bool {
+		got[e.Key.AsString()] = e
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	counts, sum := map[string]int{}, int64(0)
+	for key, e := range got {
+		if name, ok := strings.CutPrefix(key, "count-"); ok {
+			counts[name] = int(e.Scalar.AsInt())
+			sum += e.Scalar.AsInt()
+		}
+	}
+	total := got["total"]
+	if len(counts) > 0 && total.Scalar.AsInt() != sum {
+		return nil, fmt.Errorf("%w: counters sum to %d, total is %d", errState, sum, total.Scalar.AsInt())
+	}
+	want := map[string]string{}
+	for name, n := range counts {
+		for i := max(1, n-stepsKept+1); i <= n; i++ {
+			want[fmt.Sprintf("%s-%06d", name, i)] = stepText(name, i)
+		}
+		for j := range largeKept {
+			if i := n / largeEvery * largeEvery; strings.HasPrefix(name, "grow") && i-j*largeEvery > 0 {
+				i -= j * largeEvery
+				want[fmt.Sprintf("large-%s-%d", name, i/largeEvery%largeKept)] = string(largeBytes(i))
+			}
+		}
+	}
+	for key, text := range want {
+		e, ok := got[key]
+		if !ok {
+			return nil, fmt.Errorf("%w: %s is missing, counters %v", errState, key, counts)
+		}
+		v, err := tx.Value(&e)
+		if err != nil {
+			return nil, err
+		}
+		if v.Kind() == value.KindBytes && string(v.AsBytes()) != text || v.Kind() == value.KindString && v.AsString() != text {
+			return nil, fmt.Errorf("%w: %s is wrong, counters %v", errState, key, counts)
+		}
+	}
+	if n := len(got); n != 0 && n != len(want)+len(counts)+1 {
+		return nil, fmt.Errorf("%w: %d entries, should be %d", errState, n, len(want)+len(counts)+1)
+	}
+	return counts, nil
+}
+
 // checkSteps demands that the store holds a state that steps lead to, with at
 // least as many steps of each writer as were acknowledged.
 func checkSteps(s *engine.Store, acked map[string]int64) error {
 	return s.View(func(tx *engine.Tx) error {
-		got := map[string]engine.Entry{}
-		err := tx.Scan(engine.RootID, value.Value{}, true, func(e engine.Entry) bool {
-			got[e.Key.AsString()] = e
-			return true
-		})
+		counts, err := countSteps(tx)
 		if err != nil {
 			return err
-		}
-		counts, sum := map[string]int{}, int64(0)
-		for key, e := range got {
-			if name, ok := strings.CutPrefix(key, "count-"); ok {
-				counts[name] = int(e.Scalar.AsInt())
-				sum += e.Scalar.AsInt()
-			}
-		}
-		total := got["total"]
-		if len(counts) > 0 && total.Scalar.AsInt() != sum {
-			return fmt.Errorf("%w: counters sum to %d, total is %d", errState, sum, total.Scalar.AsInt())
 		}
 		for name, n := range acked {
 			if int64(counts[name]) < n {
 				return fmt.Errorf("lost: %d steps of %s were acknowledged, the store has %d", n, name, counts[name])
 			}
-		}
-		want := map[string]string{}
-		for name, n := range counts {
-			for i := max(1, n-stepsKept+1); i <= n; i++ {
-				want[fmt.Sprintf("%s-%06d", name, i)] = stepText(name, i)
-			}
-			for j := range largeKept {
-				if i := n / largeEvery * largeEvery; strings.HasPrefix(name, "grow") && i-j*largeEvery > 0 {
-					i -= j * largeEvery
-					want[fmt.Sprintf("large-%s-%d", name, i/largeEvery%largeKept)] = string(largeBytes(i))
-				}
-			}
-		}
-		for key, text := range want {
-			e, ok := got[key]
-			if !ok {
-				return fmt.Errorf("%w: %s is missing, counters %v", errState, key, counts)
-			}
-			v, err := tx.Value(&e)
-			if err != nil {
-				return err
-			}
-			if v.Kind() == value.KindBytes && string(v.AsBytes()) != text || v.Kind() == value.KindString && v.AsString() != text {
-				return fmt.Errorf("%w: %s is wrong, counters %v", errState, key, counts)
-			}
-		}
-		if n := len(got); n != 0 && n != len(want)+len(counts)+1 {
-			return fmt.Errorf("%w: %d entries, should be %d", errState, n, len(want)+len(counts)+1)
 		}
 		return nil
 	})

@@ -13,7 +13,8 @@ import (
 type Checks struct {
 	// Path is the file to write the image to; it is removed.
 	Path string
-	// State says what is wrong with the content.
+	// State says what is wrong with the content. It is asked after the recovery,
+	// and again after Work and Collect, which take nothing away.
 	State func(*engine.Store) error
 	// Work changes the store, as somebody does who goes on with it.
 	Work func(*engine.Store) error
@@ -53,6 +54,9 @@ func (c Checks) CheckImage(image Image) (err error) {
 	}
 	if err := c.Collect(s); err != nil {
 		return err
+	}
+	if err := c.State(s); err != nil {
+		return fmt.Errorf("after work and a collection: %w", err)
 	}
 	_, err = s.Internals().Verify()
 	return err

@@ -50,14 +50,17 @@ type Image struct {
 	Bytes []byte
 	// Acked is what had been acknowledged as durable before, by writer.
 	Acked map[string]int64
+	// Snapshots says of snapshots whether they must be there: what was
+	// acknowledged last, of those that were being neither taken nor dropped.
+	Snapshots map[string]bool
 	// Half says that a checkpoint was half done.
 	Half bool
 	// Torn is how many checkpoint records were written in part.
 	Torn int
 }
 
-// snapshot is the content of the file at some moment.
-type snapshot struct {
+// content is what the file held at some moment.
+type content struct {
 	b []byte
 	// begun is how many syncs had begun before it was taken.
 	begun int
@@ -73,11 +76,13 @@ type Disk struct {
 	random *rand.Rand
 	begun  int // syncs so far, the running ones included
 	// base is what the last sync made durable: the content when it began.
-	base snapshot
+	base content
 	// between are some contents since: sectors that were written more than once
 	// may be on the disk with one of the earlier contents.
-	between []snapshot
+	between []content
 	acked   map[string]int64
+	// snapshots are as in Image.
+	snapshots map[string]bool
 	// at is the step of its checkpoint that each process is at.
 	at map[string]string
 }
@@ -86,7 +91,7 @@ type Disk struct {
 func NewDisk(path string, fault Fault, seed uint64) *Disk {
 	return &Disk{
 		path: path, fault: fault, random: rand.New(rand.NewPCG(seed, 77)),
-		acked: map[string]int64{}, at: map[string]string{},
+		acked: map[string]int64{}, snapshots: map[string]bool{}, at: map[string]string{},
 	}
 }
 
@@ -96,6 +101,22 @@ func (d *Disk) Ack(writer string, n int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.acked[writer] = max(d.acked[writer], n)
+}
+
+// DoubtSnapshot notes that somebody begins to take or to drop a snapshot: until
+// AckSnapshot, it may be there or not.
+func (d *Disk) DoubtSnapshot(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.snapshots, name)
+}
+
+// AckSnapshot notes that taking a snapshot has returned, or with there not set,
+// dropping it: both are durable then.
+func (d *Disk) AckSnapshot(name string, there bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.snapshots[name] = there
 }
 
 // roll returns true once in n times.
@@ -131,7 +152,7 @@ func (d *Disk) remember() error {
 		return nil
 	}
 	b, err := os.ReadFile(d.path)
-	d.between = append(d.between, snapshot{b, d.begun})
+	d.between = append(d.between, content{b, d.begun})
 	return err
 }
 
@@ -166,7 +187,7 @@ func (d *Disk) sync(process string, during func()) error {
 	if number < d.base.begun {
 		return nil // one that began later has ended
 	}
-	d.base = snapshot{b, number}
+	d.base = content{b, number}
 	kept := d.between[:0]
 	for _, s := range d.between {
 		if s.begun >= number {
@@ -198,7 +219,7 @@ func (d *Disk) cut() (image Image, ok bool, err error) {
 	for _, s := range d.between {
 		contents = append(contents, s.b)
 	}
-	image = Image{Bytes: bytes.Clone(d.base.b), Acked: maps.Clone(d.acked)}
+	image = Image{Bytes: bytes.Clone(d.base.b), Acked: maps.Clone(d.acked), Snapshots: maps.Clone(d.snapshots)}
 	for _, at := range d.at {
 		image.Half = image.Half || at != "checkpoint.synced"
 	}
