@@ -307,8 +307,7 @@ func (s frozenSide) attr(a *fuse.Attr) error {
 	if len(c.text) == 0 {
 		return engine.ErrNotFound
 	}
-	c.fill(a)
-	setSize(a, int64(len(c.text)))
+	c.fill(a, int64(len(c.text)))
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package fsnode
 
 import (
-	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,10 +14,7 @@ import (
 type metaDir struct{ fs *fileSystem }
 
 func (metaDir) attr(a *fuse.Attr) error {
-	a.Mode = syscall.S_IFDIR | 0o555
-	a.Nlink = 2
-	a.Uid, a.Gid = uint32(os.Getuid()), uint32(os.Getgid())
-	virtualTimes(a)
+	fillVirtual(a, syscall.S_IFDIR|0o555, 2, 0)
 	return nil
 }
 
@@ -56,11 +52,7 @@ func (f metaFile) attr(a *fuse.Attr) error {
 	if err != nil {
 		return err
 	}
-	a.Mode = syscall.S_IFREG | 0o644
-	a.Nlink = 1
-	a.Uid, a.Gid = uint32(os.Getuid()), uint32(os.Getgid())
-	setSize(a, int64(len(text)))
-	virtualTimes(a)
+	fillVirtual(a, syscall.S_IFREG|0o644, 1, len(text))
 	return nil
 }
 

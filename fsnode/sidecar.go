@@ -74,20 +74,20 @@ func (s sidecar) attr(a *fuse.Attr) error {
 	if size < 0 && len(c.text) == 0 && !s.fs.sides.lingers(s.dir.eid, false) {
 		return engine.ErrNotFound
 	}
-	c.fill(a)
-	setSize(a, max(size, int64(len(c.text))))
-	if size >= 0 {
-		setSize(a, size)
+	if size < 0 {
+		size = int64(len(c.text))
 	}
+	c.fill(a, size)
 	return nil
 }
 
-// fill sets the attributes of a sidecar except for its size.
-func (c *sideContent) fill(a *fuse.Attr) {
+// fill sets the attributes of a sidecar of a size.
+func (c *sideContent) fill(a *fuse.Attr, size int64) {
 	a.Mode = syscall.S_IFREG | c.info.mode
 	a.Uid, a.Gid = c.info.uid, c.info.gid
 	a.Nlink = 1
 	a.Blksize = blockSize
+	setSize(a, size)
 	setTimes(a, c.mtime, c.mtime)
 }
 

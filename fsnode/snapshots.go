@@ -25,10 +25,7 @@ const nowName = "now"
 type snapshotsDir struct{ fs *fileSystem }
 
 func (snapshotsDir) attr(a *fuse.Attr) error {
-	a.Mode = syscall.S_IFDIR | 0o755
-	a.Nlink = 2
-	a.Uid, a.Gid = uint32(os.Getuid()), uint32(os.Getgid())
-	virtualTimes(a)
+	fillVirtual(a, syscall.S_IFDIR|0o755, 2, 0)
 	return nil
 }
 

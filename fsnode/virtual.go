@@ -1,6 +1,7 @@
 package fsnode
 
 import (
+	"os"
 	"syscall"
 	"time"
 
@@ -280,8 +281,14 @@ func (fixedFile) truncate(int64) error      { return syscall.EPERM }
 func (fixedFile) flush() error              { return nil }
 func (fixedFile) close() error              { return nil }
 
-// virtualTimes sets the times of a file that is made when it is read.
-func virtualTimes(a *fuse.Attr) {
+// fillVirtual sets the attributes of a file or directory that is made when it is
+// read: it belongs to the server, and has changed just now. Sidecars have stored
+// attributes instead.
+func fillVirtual(a *fuse.Attr, mode, links uint32, size int) {
+	a.Mode = mode
+	a.Nlink = links
+	a.Uid, a.Gid = uint32(os.Getuid()), uint32(os.Getgid())
+	setSize(a, int64(size))
 	now := time.Now().UnixNano()
 	setTimes(a, now, now)
 }
