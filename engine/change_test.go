@@ -3,7 +3,6 @@ package engine_test
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -142,70 +141,56 @@ func gotChanges(t *testing.T, d *engine.Differ, old, now *engine.Entry) []string
 	return got
 }
 
-// TestChangesAgainstModel changes a tree at random and compares the changes
-// between two versions, of the whole store and of what is below one key, with
-// what reading both whole tells.
-func TestChangesAgainstModel(t *testing.T) {
-	r := rand.New(rand.NewPCG(*snapSeed, 10))
-	s := newMemory(t)
-	kinds := map[string]int{}
-	for round := range 150 {
-		v, err := s.OpenVersion()
-		require.NoError(t, err)
-		for range 1 + r.IntN(10) {
-			mustUpdate(t, s, func(tx *engine.Tx) {
-				for range 1 + r.IntN(5) {
-					changeAtRandom(t, r, tx)
-				}
-			})
-		}
-		require.NoError(t, v.View(func(old *engine.Tx) error {
-			return s.View(func(now *engine.Tx) error {
-				keys := map[string]value.Value{"": {}} // the root, and what is in it
-				for _, tx := range []*engine.Tx{old, now} {
-					require.NoError(t, tx.Scan(engine.RootID, value.Value{}, false, func(e engine.Entry) bool {
-						keys[e.Key.String()] = e.Key
-						return true
-					}))
-				}
-				for name, key := range keys {
-					d, err := engine.NewDiffer(old, now)
-					require.NoError(t, err)
-					var top [2]*engine.Entry
-					var all [2]map[engine.ID]placed
-					for side, tx := range []*engine.Tx{old, now} {
-						all[side] = map[engine.ID]placed{}
-						e, err := tx.Stat(engine.RootID)
-						if key.IsValid() {
-							e, err = tx.Lookup(engine.RootID, key)
-						}
-						if errors.Is(err, engine.ErrNotFound) {
-							continue
-						}
-						require.NoError(t, err)
-						top[side] = &e
-						self := placed{kind: e.Kind, key: value.String("")}
-						if e.IsContainer() {
-							readPlaced(t, tx, &e, "", all[side])
-						} else {
-							v, err := tx.Value(&e)
-							require.NoError(t, err)
-							self.text = v.String()
-						}
-						all[side][e.ID] = self
-					}
-					want := wantChanges(all[0], all[1])
-					require.ElementsMatch(t, want, gotChanges(t, d, top[0], top[1]), "round %d, below %q", round, name)
-					for _, line := range want {
-						kind, _, _ := strings.Cut(line, " ")
-						kinds[kind]++
-					}
-				}
-				return nil
-			})
-		}))
-		require.NoError(t, v.Close())
+// readBelow reads what is at a key of the root, the root itself for the invalid
+// key, and all below it; nil when there is nothing.
+func readBelow(t *testing.T, tx *engine.Tx, key value.Value) (top *engine.Entry, all map[engine.ID]placed) {
+	t.Helper()
+	e, err := tx.Stat(engine.RootID)
+	if key.IsValid() {
+		e, err = tx.Lookup(engine.RootID, key)
 	}
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil, nil
+	}
+	require.NoError(t, err)
+	all = map[engine.ID]placed{}
+	self := placed{kind: e.Kind, key: value.String("")}
+	if e.IsContainer() {
+		readPlaced(t, tx, &e, "", all)
+	} else {
+		v, err := tx.Value(&e)
+		require.NoError(t, err)
+		self.text = v.String()
+	}
+	all[e.ID] = self
+	return &e, all
+}
+
+// TestChangesAgainstModel compares the changes between two versions, of the whole
+// store and of what is below one key, with what reading both whole tells.
+func TestChangesAgainstModel(t *testing.T) {
+	kinds := map[string]int{}
+	changeRounds(t, 10, 150, 10, func(round int, old, now *engine.Tx) {
+		keys := map[string]value.Value{"": {}} // the root, and what is in it
+		for _, tx := range []*engine.Tx{old, now} {
+			require.NoError(t, tx.Scan(engine.RootID, value.Value{}, false, func(e engine.Entry) bool {
+				keys[e.Key.String()] = e.Key
+				return true
+			}))
+		}
+		for name, key := range keys {
+			d, err := engine.NewDiffer(old, now)
+			require.NoError(t, err)
+			oldTop, a := readBelow(t, old, key)
+			nowTop, b := readBelow(t, now, key)
+			want := wantChanges(a, b)
+			require.ElementsMatch(t, want, gotChanges(t, d, oldTop, nowTop), "round %d, below %q", round, name)
+			for _, line := range want {
+				kind, _, _ := strings.Cut(line, " ")
+				kinds[kind]++
+			}
+		}
+	})
 	for _, kind := range []string{"add", "remove", "change", "move"} {
 		require.Greater(t, kinds[kind], 30, "the random work has all kinds: %v", kinds)
 	}
@@ -228,75 +213,19 @@ func TestChangesOfAttributes(t *testing.T) {
 			require.NoError(t, err)
 		}
 	})
-	require.NoError(t, v.View(func(old *engine.Tx) error {
-		return s.View(func(now *engine.Tx) error {
-			d, err := engine.NewDiffer(old, now)
+	between(t, s, v, func(old, now *engine.Tx) {
+		d, err := engine.NewDiffer(old, now)
+		require.NoError(t, err)
+		got := map[string]string{}
+		for c, err := range d.Changes() {
 			require.NoError(t, err)
-			got := map[string]string{}
-			for c, err := range d.Changes() {
-				require.NoError(t, err)
-				if len(c.Path) > 0 { // the root has another ctime
-					got[pathText(c.Path)] = c.Kind.String()
-				}
+			if len(c.Path) > 0 { // the root has another ctime
+				got[pathText(c.Path)] = c.Kind.String()
 			}
-			require.Equal(t, map[string]string{"/keyed:\"a\"": "attr", "/keyed:\"b\"": "attr"}, got)
-			for range d.Changes() {
-				break // an early end is no error
-			}
-			return nil
-		})
-	}))
-}
-
-// setKey publishes one version.
-func setKey(t *testing.T, s *engine.Store, key string, v any) {
-	t.Helper()
-	mustUpdate(t, s, func(tx *engine.Tx) { require.NoError(t, tx.Root().Set(key, v)) })
-}
-
-// heldVersions counts the versions that are held by anybody.
-func heldVersions(t *testing.T, s *engine.Store) int {
-	t.Helper()
-	all, err := s.Holders()
-	require.NoError(t, err)
-	n := 0
-	for _, h := range all {
-		if h.Kind == "version" {
-			n++
 		}
-	}
-	return n
-}
-
-// TestOpenAt opens what is held, and nothing else.
-func TestOpenAt(t *testing.T) {
-	s := newMemory(t)
-	setKey(t, s, "a", 1)
-	before := s.Changed()
-	snap, err := s.Snapshot(t.Context(), "monday")
-	require.NoError(t, err)
-	require.Equal(t, before+1, snap.Seq)
-	setKey(t, s, "a", 2)
-	lost := s.Changed()
-	setKey(t, s, "a", 3)
-
-	for seq, want := range map[uint64]int64{before: 1, snap.Seq: 1, s.Changed(): 3} {
-		v, err := s.OpenAt(seq)
-		require.NoError(t, err, seq)
-		require.NoError(t, v.View(func(tx *engine.Tx) error {
-			got, err := tx.Root().Get("a")
-			require.Equal(t, want, got.AsInt(), seq)
-			return err
-		}))
-		require.NoError(t, v.Close())
-	}
-	for _, seq := range []uint64{lost, before - 1, s.Changed() + 1} {
-		_, err := s.OpenAt(seq)
-		require.ErrorIs(t, err, engine.ErrNotFound)
-		require.ErrorContains(t, err, fmt.Sprint(seq))
-	}
-	require.NoError(t, s.DropSnapshot(t.Context(), "monday"))
-	_, err = s.OpenAt(snap.Seq)
-	require.ErrorIs(t, err, engine.ErrNotFound)
-	require.Zero(t, heldVersions(t, s), "nothing is held after all are closed")
+		require.Equal(t, map[string]string{"/keyed:\"a\"": "attr", "/keyed:\"b\"": "attr"}, got)
+		for range d.Changes() {
+			break // an early end is no error
+		}
+	})
 }

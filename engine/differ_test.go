@@ -103,59 +103,74 @@ func changeAtRandom(t *testing.T, r *rand.Rand, tx *engine.Tx) {
 	}
 }
 
-// TestDifferAgainstModel changes a tree at random and compares what the Differ
-// finds between two versions with what reading both whole finds.
-func TestDifferAgainstModel(t *testing.T) {
-	r := rand.New(rand.NewPCG(*snapSeed, 9))
+// between calls fn in views of a version and of the newest one.
+func between(t testing.TB, s *engine.Store, v *engine.Version, fn func(old, now *engine.Tx)) {
+	t.Helper()
+	require.NoError(t, v.View(func(old *engine.Tx) error {
+		return s.View(func(now *engine.Tx) error {
+			fn(old, now)
+			return nil
+		})
+	}))
+}
+
+// changeRounds changes a tree at random, by up to so many updates in each round,
+// and calls fn with the versions before and after a round.
+func changeRounds(t *testing.T, seed uint64, rounds, updates int, fn func(round int, old, now *engine.Tx)) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(*snapSeed, seed))
 	s := newMemory(t)
-	for round := range 60 {
+	for round := range rounds {
 		v, err := s.OpenVersion()
 		require.NoError(t, err)
-		for range 1 + r.IntN(20) {
+		for range 1 + r.IntN(updates) {
 			mustUpdate(t, s, func(tx *engine.Tx) {
 				for range 1 + r.IntN(5) {
 					changeAtRandom(t, r, tx)
 				}
 			})
 		}
-		require.NoError(t, v.View(func(old *engine.Tx) error {
-			return s.View(func(now *engine.Tx) error {
-				a, err := readAll(old, engine.RootID)
-				require.NoError(t, err)
-				b, err := readAll(now, engine.RootID)
-				require.NoError(t, err)
-				got := differences(t, old, now)
-				// What is below an added, removed or replaced container goes with it.
-				covered := func(path string) bool {
-					for p := path; p != ""; p = p[:strings.LastIndexByte(p, '/')] {
-						if _, ok := got[p]; ok {
-							return true
-						}
-					}
-					return false
-				}
-				for path := range maps.Keys(a) {
-					if a[path] != b[path] {
-						require.True(t, covered(path), "round %d: %s: %s -> %s is missing", round, path, a[path], b[path])
-					}
-				}
-				for path := range maps.Keys(b) {
-					if a[path] != b[path] {
-						require.True(t, covered(path), "round %d: %s was added and is missing", round, path)
-					}
-				}
-				for path, change := range got {
-					x, inA := a[path]
-					y, inB := b[path]
-					require.True(t, inA || inB, "round %d: %s: %s", round, path, change)
-					require.True(t, x != y || x == "list" || x == "dict" || x == "collection" || change == x+" -> "+y,
-						"round %d: %s: %s", round, path, change)
-				}
-				return nil
-			})
-		}))
+		between(t, s, v, func(old, now *engine.Tx) { fn(round, old, now) })
 		require.NoError(t, v.Close())
 	}
+}
+
+// TestDifferAgainstModel compares what the Differ finds between two versions with
+// what reading both whole finds.
+func TestDifferAgainstModel(t *testing.T) {
+	changeRounds(t, 9, 60, 20, func(round int, old, now *engine.Tx) {
+		a, err := readAll(old, engine.RootID)
+		require.NoError(t, err)
+		b, err := readAll(now, engine.RootID)
+		require.NoError(t, err)
+		got := differences(t, old, now)
+		// What is below an added, removed or replaced container goes with it.
+		covered := func(path string) bool {
+			for p := path; p != ""; p = p[:strings.LastIndexByte(p, '/')] {
+				if _, ok := got[p]; ok {
+					return true
+				}
+			}
+			return false
+		}
+		for path := range maps.Keys(a) {
+			if a[path] != b[path] {
+				require.True(t, covered(path), "round %d: %s: %s -> %s is missing", round, path, a[path], b[path])
+			}
+		}
+		for path := range maps.Keys(b) {
+			if a[path] != b[path] {
+				require.True(t, covered(path), "round %d: %s was added and is missing", round, path)
+			}
+		}
+		for path, change := range got {
+			x, inA := a[path]
+			y, inB := b[path]
+			require.True(t, inA || inB, "round %d: %s: %s", round, path, change)
+			require.True(t, x != y || x == "list" || x == "dict" || x == "collection" || change == x+" -> "+y,
+				"round %d: %s: %s", round, path, change)
+		}
+	})
 }
 
 // BenchmarkDiffer compares versions that differ in a few entries, in stores of
@@ -183,18 +198,13 @@ func BenchmarkDiffer(b *testing.B) {
 				require.NoError(b, step(s, "a", i+1))
 			}
 			for b.Loop() {
-				require.NoError(b, v.View(func(old *engine.Tx) error {
-					return s.View(func(now *engine.Tx) error {
-						d, err := engine.NewDiffer(old, now)
-						if err != nil {
-							return err
-						}
-						n := 0
-						err = d.Members(engine.RootID, func(_, _ *engine.Entry) error { n++; return nil })
-						require.Equal(b, 12, n)
-						return err
-					})
-				}))
+				between(b, s, v, func(old, now *engine.Tx) {
+					d, err := engine.NewDiffer(old, now)
+					require.NoError(b, err)
+					n := 0
+					require.NoError(b, d.Members(engine.RootID, func(_, _ *engine.Entry) error { n++; return nil }))
+					require.Equal(b, 12, n)
+				})
 			}
 		})
 	}

@@ -19,7 +19,6 @@ import (
 
 	"pongofs/encoding"
 	"pongofs/engine"
-	"pongofs/engine/mapping"
 	"pongofs/engine/value"
 	"pongofs/gc"
 )
@@ -459,14 +458,7 @@ func TestBugPinsOfDeadProcessesStay(t *testing.T) {
 func TestBugSparseFileOnFullDisk(t *testing.T) {
 	path := newStorePath(t)
 	var full atomic.Bool
-	s, err := engine.Open(path, engine.Options{Commit: -1, MapHooks: &mapping.Hooks{
-		Allocate: func(off, n int64) error {
-			if full.Load() {
-				return syscall.ENOSPC
-			}
-			return nil
-		},
-	}})
+	s, err := engine.Open(path, engine.Options{Commit: -1, MapHooks: diskHooks(&full)})
 	require.NoError(t, err)
 	grow := func(i int) error {
 		return s.Update(func(tx *engine.Tx) error { return tx.Root().Set(i, filler(500_000)) })

@@ -11,14 +11,12 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"pongofs/engine"
-	"pongofs/engine/mapping"
 	"pongofs/engine/value"
 	"pongofs/gc"
 )
@@ -518,13 +516,7 @@ func TestDropSnapshotOfFullStore(t *testing.T) {
 	path := newStorePath(t)
 	var full atomic.Bool
 	s, err := engine.Open(path, engine.Options{
-		Collect: collect, Commit: -1,
-		MapHooks: &mapping.Hooks{Allocate: func(off, n int64) error {
-			if full.Load() {
-				return fmt.Errorf("allocate: %w", syscall.ENOSPC)
-			}
-			return nil
-		}},
+		Collect: collect, Commit: -1, MapHooks: diskHooks(&full),
 	})
 	require.NoError(t, err)
 	full.Store(true)

@@ -24,6 +24,16 @@ func collect(s *engine.Store) error {
 	return err
 }
 
+// diskHooks are those of a disk that has no room while full is set.
+func diskHooks(full *atomic.Bool) *mapping.Hooks {
+	return &mapping.Hooks{Allocate: func(_, _ int64) error {
+		if full.Load() {
+			return fmt.Errorf("allocate: %w", syscall.ENOSPC)
+		}
+		return nil
+	}}
+}
+
 // TestFullDisk fills a store whose disk is full: writes end in ErrNoSpace, the
 // old values stay, reads and removals go on, and what was removed makes room
 // again.
@@ -31,13 +41,7 @@ func TestFullDisk(t *testing.T) {
 	path := newStorePath(t)
 	var full atomic.Bool
 	s, err := engine.Open(path, engine.Options{
-		Collect: collect,
-		MapHooks: &mapping.Hooks{Allocate: func(off, n int64) error {
-			if full.Load() {
-				return fmt.Errorf("allocate: %w", syscall.ENOSPC)
-			}
-			return nil
-		}},
+		Collect: collect, MapHooks: diskHooks(&full),
 	})
 	require.NoError(t, err)
 	full.Store(true)

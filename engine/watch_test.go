@@ -14,6 +14,26 @@ import (
 
 var errSeen = errors.New("seen enough")
 
+// setKey publishes one version.
+func setKey(t *testing.T, s *engine.Store, key string, v any) {
+	t.Helper()
+	mustUpdate(t, s, func(tx *engine.Tx) { require.NoError(t, tx.Root().Set(key, v)) })
+}
+
+// heldVersions counts the versions that are held by anybody.
+func heldVersions(t *testing.T, s *engine.Store) int {
+	t.Helper()
+	all, err := s.Holders()
+	require.NoError(t, err)
+	n := 0
+	for _, h := range all {
+		if h.Kind == "version" {
+			n++
+		}
+	}
+	return n
+}
+
 // TestWatchFollowsWriters keeps a copy of a store up to date from its feed,
 // beside writers, and compares it with the store in the end.
 func TestWatchFollowsWriters(t *testing.T) {
@@ -196,4 +216,37 @@ func TestWatchEnds(t *testing.T) {
 		err = s.Watch(t.Context(), 0, func(*engine.Differ) error { return errors.New("called") })
 		require.ErrorIs(t, err, engine.ErrReadOnly)
 	})
+}
+
+// TestOpenAt opens what is held, and nothing else.
+func TestOpenAt(t *testing.T) {
+	s := newMemory(t)
+	setKey(t, s, "a", 1)
+	before := s.Changed()
+	snap, err := s.Snapshot(t.Context(), "monday")
+	require.NoError(t, err)
+	require.Equal(t, before+1, snap.Seq)
+	setKey(t, s, "a", 2)
+	lost := s.Changed()
+	setKey(t, s, "a", 3)
+
+	for seq, want := range map[uint64]int64{before: 1, snap.Seq: 1, s.Changed(): 3} {
+		v, err := s.OpenAt(seq)
+		require.NoError(t, err, seq)
+		require.NoError(t, v.View(func(tx *engine.Tx) error {
+			got, err := tx.Root().Get("a")
+			require.Equal(t, want, got.AsInt(), seq)
+			return err
+		}))
+		require.NoError(t, v.Close())
+	}
+	for _, seq := range []uint64{lost, before - 1, s.Changed() + 1} {
+		_, err := s.OpenAt(seq)
+		require.ErrorIs(t, err, engine.ErrNotFound)
+		require.ErrorContains(t, err, fmt.Sprint(seq))
+	}
+	require.NoError(t, s.DropSnapshot(t.Context(), "monday"))
+	_, err = s.OpenAt(snap.Seq)
+	require.ErrorIs(t, err, engine.ErrNotFound)
+	require.Zero(t, heldVersions(t, s), "nothing is held after all are closed")
 }
