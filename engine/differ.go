@@ -196,19 +196,6 @@ func ChangedMembers(old, now *Tx, id ID, fn func(old, now *Entry) error) (err er
 	return container.Diff(sp, recA.Names, recB.Names, keyed)
 }
 
-// memberOf describes an item of a container.
-func (tx *Tx) memberOf(dir ID, key value.Value, it *container.Item) (Entry, error) {
-	e := tx.entryOf(dir, key, it)
-	if e.IsContainer() {
-		sub, err := tx.open(e.ID)
-		if err != nil {
-			return e, damaged(err)
-		}
-		e.fillContainer(sub)
-	}
-	return e, nil
-}
-
 // addTouched adds the members whose entries are the same, but which are
 // touched containers. Records say in which container they are, not under which
 // name, so the entries are walked until all are found.

@@ -49,8 +49,14 @@ var errMoved = errors.New("store file was replaced")
 // shmPath returns the path of the shm file of a store.
 func shmPath(path string) string { return path + "-shm" }
 
-func open(path string, o Options) (s *Store, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+// mapStore opens and maps a store file, to read it only if o says so. The Store
+// has no shm yet.
+func mapStore(path string, o Options) (*Store, error) {
+	flag := os.O_RDWR
+	if o.ReadOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -58,19 +64,27 @@ func open(path string, o Options) (s *Store, err error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	m, err := mapping.OpenFile(f, reserveStore, reserveMin, false)
+	m, err := mapping.OpenFile(f, reserveStore, reserveMin, o.ReadOnly)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	s = newStore(path, header, m, o)
+	return newStore(path, header, m, o), nil
+}
+
+func open(path string, o Options) (s *Store, err error) {
+	s, err = mapStore(path, o)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.unmap())
 			s = nil
 		}
 	}()
+	m := s.store
 	m.SetHooks(o.MapHooks)
-	if unknown := header.ReadOnly &^ layout.KnownReadOnly; unknown != 0 {
+	if unknown := s.header.ReadOnly &^ layout.KnownReadOnly; unknown != 0 {
 		return s, fmt.Errorf("%s: %w: it uses features %#x, which this program can only read: open it read-only",
 			path, ErrVersion, unknown)
 	}
@@ -83,7 +97,7 @@ func open(path string, o Options) (s *Store, err error) {
 		return s, fmt.Errorf("%s: %w: another process has been opening or closing it for %v", path, ErrBusy, gatePatience)
 	}
 	defer func() { _ = m.Unlock(mapping.LockGate, 1) }()
-	if same, err := samePath(path, f); err != nil || !same {
+	if same, err := samePath(path, m.File()); err != nil || !same {
 		return s, errors.Join(err, errMoved)
 	}
 	if busy, err := m.Locked(mapping.LockReaders, 1); err != nil {

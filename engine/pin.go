@@ -64,33 +64,36 @@ func (tx *Tx) PinValue(e *Entry) (p *ValuePin, err error) {
 	return p, nil
 }
 
-// pinSet is the set of pins that Close has to end.
-type pinSet struct {
+// openSet is the set of what Close of the store has to close.
+type openSet[T interface {
+	comparable
+	io.Closer
+}] struct {
 	mu  sync.Mutex
-	all map[*ValuePin]struct{}
+	all map[T]struct{}
 }
 
-func (ps *pinSet) add(p *ValuePin) {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if ps.all == nil {
-		ps.all = map[*ValuePin]struct{}{}
+func (o *openSet[T]) add(x T) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all == nil {
+		o.all = map[T]struct{}{}
 	}
-	ps.all[p] = struct{}{}
+	o.all[x] = struct{}{}
 }
 
-func (ps *pinSet) remove(p *ValuePin) {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	delete(ps.all, p)
+func (o *openSet[T]) remove(x T) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.all, x)
 }
 
-func (ps *pinSet) closeAll() {
-	ps.mu.Lock()
-	all := slices.Collect(maps.Keys(ps.all))
-	ps.mu.Unlock()
-	for _, p := range all {
-		_ = p.Close()
+func (o *openSet[T]) closeAll() {
+	o.mu.Lock()
+	all := slices.Collect(maps.Keys(o.all))
+	o.mu.Unlock()
+	for _, x := range all {
+		_ = x.Close()
 	}
 }
 

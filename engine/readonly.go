@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"pongofs/engine/heap"
 	"pongofs/engine/layout"
@@ -14,25 +13,17 @@ import (
 // pin that others could see. So it excludes writers by a lock while it lasts,
 // and shows the newest durable version.
 func openReadOnly(path string, o Options) (s *Store, err error) {
-	f, err := os.Open(path)
+	s, err = mapStore(path, o)
 	if err != nil {
 		return nil, err
 	}
-	header, err := readHeader(f, o.AnyFS)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	m, err := mapping.OpenFile(f, reserveStore, reserveMin, true)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	s = newStore(path, header, m, o)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.unmap())
 			s = nil
 		}
 	}()
+	m := s.store
 	if ok, err := m.TryShare(mapping.LockReaders, 1); err != nil {
 		return s, err
 	} else if !ok {
@@ -63,7 +54,7 @@ func openReadOnly(path string, o Options) (s *Store, err error) {
 	s.shm = mapping.Memory(layout.ShmSlabs)
 	s.view = layout.NewShm(s.shm.Base(), s.shm.Reserved())
 	s.hdr = s.view.Header()
-	s.heap = heap.New(heap.Config{Store: m, Shm: s.shm, View: s.view, ChunkSize: header.ChunkSize, ReadOnly: true})
+	s.heap = heap.New(heap.Config{Store: m, Shm: s.shm, View: s.view, ChunkSize: s.header.ChunkSize, ReadOnly: true})
 	s.hdr.Slabs.Store(durable.Slabs)
 	s.hdr.NextID.Store(durable.NextID)
 	s.hdr.Completed.Store(durable.Seq)

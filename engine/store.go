@@ -36,8 +36,8 @@ type Store struct {
 
 	ckpt   checkpointer
 	ids    idLease
-	pins   pinSet
-	kept   versionSet
+	pins   openSet[*ValuePin]
+	kept   openSet[*Version]
 	txs    sync.Pool
 	stop   context.CancelFunc
 	worker sync.WaitGroup

@@ -58,13 +58,5 @@ func (tx *Tx) At(dir ID, rank int64) (e Entry, err error) {
 			return Entry{}, layout.Corrupt("leaf", c.rec.Body.Ref, "holds a key that does not decode")
 		}
 	}
-	e = tx.entryOf(dir, key, &it)
-	if e.IsContainer() {
-		sub, err := tx.open(e.ID)
-		if err != nil {
-			return Entry{}, damaged(err)
-		}
-		e.fillContainer(sub)
-	}
-	return e, nil
+	return tx.memberOf(dir, key, &it)
 }

@@ -116,7 +116,12 @@ func (tx *Tx) lookup(c *openContainer, key value.Value) (Entry, error) {
 	if !ok {
 		return Entry{}, ErrNotFound
 	}
-	e := tx.entryOf(c.id, key, &it)
+	return tx.memberOf(c.id, key, &it)
+}
+
+// memberOf describes an item of a container, with all fields filled in.
+func (tx *Tx) memberOf(dir ID, key value.Value, it *container.Item) (Entry, error) {
+	e := tx.entryOf(dir, key, it)
 	if e.IsContainer() {
 		sub, err := tx.open(e.ID)
 		if err != nil {

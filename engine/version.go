@@ -3,9 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"sync"
 
 	"pongofs/engine/epoch"
@@ -147,35 +145,5 @@ func (v *Version) leave() {
 	snap, err := v.s.FindSnapshot(v.name)
 	if errors.Is(err, ErrNotFound) || err == nil && snap.Seq != v.seq {
 		v.s.hdr.Dropped.Add(1)
-	}
-}
-
-// versionSet is the set of versions that Close of the store has to close.
-type versionSet struct {
-	mu  sync.Mutex
-	all map[*Version]struct{}
-}
-
-func (vs *versionSet) add(v *Version) {
-	vs.mu.Lock()
-	defer vs.mu.Unlock()
-	if vs.all == nil {
-		vs.all = map[*Version]struct{}{}
-	}
-	vs.all[v] = struct{}{}
-}
-
-func (vs *versionSet) remove(v *Version) {
-	vs.mu.Lock()
-	defer vs.mu.Unlock()
-	delete(vs.all, v)
-}
-
-func (vs *versionSet) closeAll() {
-	vs.mu.Lock()
-	all := slices.Collect(maps.Keys(vs.all))
-	vs.mu.Unlock()
-	for _, v := range all {
-		_ = v.Close()
 	}
 }
