@@ -2,7 +2,6 @@ package fsnode
 
 import (
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -66,7 +65,7 @@ func (f metaFile) open(flags uint32) (openFile, error) {
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && flags&syscall.O_TRUNC == 0 {
 		return fixedFile(text), nil
 	}
-	w := &metaWriter{file: f}
+	w := &metaWriter{virtualText: virtualText{longest: maxSetting}, file: f}
 	if flags&syscall.O_TRUNC == 0 {
 		w.text = []byte(text)
 	}
@@ -80,27 +79,16 @@ const maxSetting = 4096
 // when the text ends in a newline, so that a shell is told at once, or else when
 // a descriptor is closed.
 type metaWriter struct {
+	virtualText
 	file metaFile
-
-	mu    sync.Mutex
-	text  []byte
-	dirty bool
-}
-
-func (w *metaWriter) read(off int64, n int) []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append([]byte(nil), fixedFile(w.text).read(off, n)...)
 }
 
 func (w *metaWriter) write(off int64, p []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if off > maxSetting-int64(len(p)) {
-		return syscall.EFBIG
+	if err := w.put(off, p); err != nil {
+		return err
 	}
-	w.text = overlay(w.text, off, p)
-	w.dirty = true
 	if w.text[len(w.text)-1] != '\n' {
 		return nil
 	}
@@ -110,14 +98,7 @@ func (w *metaWriter) write(off int64, p []byte) error {
 func (w *metaWriter) truncate(size int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if size > maxSetting {
-		return syscall.EFBIG
-	}
-	text := make([]byte, size)
-	copy(text, w.text)
-	w.text = text
-	w.dirty = w.dirty || size > 0
-	return nil
+	return w.resize(size)
 }
 
 func (w *metaWriter) flush() error {

@@ -175,11 +175,7 @@ func (fs *fileSystem) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 		return fuse.EBADF
 	}
 	if h.file != nil {
-		err := h.file.flush()
-		if err != nil {
-			fs.noteRefusal(h.n, in.Pid, err)
-		}
-		return fs.status("flush", h.n, err)
+		return fs.flushVirtual("flush", h, in.Pid)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -346,11 +342,7 @@ func (fs *fileSystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Statu
 		return fuse.EBADF
 	}
 	if h.file != nil {
-		err := h.file.flush()
-		if err != nil {
-			fs.noteRefusal(h.n, in.Pid, err)
-		}
-		return fs.status("fsync", h.n, err)
+		return fs.flushVirtual("fsync", h, in.Pid)
 	}
 	if h.n.staged.Load() > 0 {
 		if err := fs.publishStaged(h); err != nil {

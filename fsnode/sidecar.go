@@ -100,7 +100,7 @@ func (s sidecar) open(flags uint32) (openFile, error) {
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && flags&syscall.O_TRUNC == 0 {
 		return fixedFile(c.text), nil
 	}
-	f := &sideFile{side: s}
+	f := &sideFile{virtualText: virtualText{longest: maxSidecar}, side: s}
 	if flags&syscall.O_TRUNC == 0 {
 		f.text = append(f.text, c.text...)
 	}

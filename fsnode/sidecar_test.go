@@ -92,10 +92,7 @@ func TestTypesSurviveCopies(t *testing.T) {
 
 func TestLongKeys(t *testing.T) {
 	path := newStore(t)
-	store, err := engine.Open(path, engine.Options{AnyFS: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openStore(t, path)
 	long := func(c byte) value.Value {
 		b := make([]byte, 300)
 		for i := range b {
@@ -103,7 +100,7 @@ func TestLongKeys(t *testing.T) {
 		}
 		return value.String(string(b))
 	}
-	err = store.Update(func(tx *engine.Tx) error {
+	err := store.Update(func(tx *engine.Tx) error {
 		d, err := tx.Make(engine.RootID, value.String("src"), value.KindDict, engine.NewAttr{Mode: 0o755})
 		for i, k := range []value.Value{long('a'), long('b'), value.String(""), value.String("."), value.String(".."), value.String("a/b"), value.String("%2F"), value.Int(55), value.String("55"), value.Bool(true), value.Null(), value.Float(2.5), value.String("\xff"), value.String("new\nline")} {
 			if err != nil {

@@ -146,9 +146,7 @@ func TestNowEnds(t *testing.T) {
 // TestKilledMountLeaksNoPin: what a mount held for now ends with it.
 func TestKilledMountLeaksNoPin(t *testing.T) {
 	path := newStore(t)
-	store, err := engine.Open(path, engine.Options{AnyFS: true})
-	require.NoError(t, err)
-	defer store.Close()
+	store := openStore(t, path)
 	needFuse(t)
 	dir := t.TempDir()
 	exe, err := os.Executable()
@@ -179,9 +177,7 @@ func TestKilledMountLeaksNoPin(t *testing.T) {
 func TestMetaFiles(t *testing.T) {
 	path := newStore(t)
 	dir := mountStore(t, path, "")
-	store, err := engine.Open(path, engine.Options{AnyFS: true})
-	require.NoError(t, err)
-	defer store.Close()
+	store := openStore(t, path)
 	steps(t, dir, []step{
 		{`cd .pongo/meta; for f in *; do echo $f $(cat $f); done`, "chunksize 16777216\ncommit 1s\nid _id\nnewkey uuid1\nsync false"},
 		{

@@ -131,11 +131,7 @@ func wholeVersions(t *testing.T, size int) {
 func TestForeignChanges(t *testing.T) {
 	path := newStore(t)
 	a, b := mountStore(t, path, ""), mountStore(t, path, "")
-	store, err := engine.Open(path, engine.Options{AnyFS: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
+	store := openStore(t, path)
 	update := func(fn func(*engine.Tx) error) {
 		t.Helper()
 		if err := store.Update(fn); err != nil {
@@ -226,11 +222,7 @@ func TestForeignChanges(t *testing.T) {
 func TestSeveralWriters(t *testing.T) {
 	path := newStore(t)
 	a, b := mountStore(t, path, ""), mountStore(t, path, "")
-	store, err := engine.Open(path, engine.Options{AnyFS: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
+	store := openStore(t, path)
 	const n = 300
 	var wg sync.WaitGroup
 	for k, dir := range []string{a, b} {

@@ -100,11 +100,8 @@ func TestTmpfile(t *testing.T) {
 
 func TestOrphansOfAKilledMountGo(t *testing.T) {
 	path := newStore(t)
-	store, err := engine.Open(path, engine.Options{AnyFS: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = store.Update(func(tx *engine.Tx) error {
+	store := openStore(t, path)
+	err := store.Update(func(tx *engine.Tx) error {
 		for i := range 3 {
 			if _, err := tx.Put(engine.OrphansID, value.Int(int64(1000+i)), value.Int(1), engine.PutOptions{}); err != nil {
 				return err

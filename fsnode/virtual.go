@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -167,6 +168,15 @@ func (fs *fileSystem) addVirtualHandle(n *node, file openFile, flags uint32, out
 	out.OpenFlags = fileFlags(h.writable)
 }
 
+// flushVirtual is Flush or Fsync of a virtual file.
+func (fs *fileSystem) flushVirtual(op string, h *fileHandle, pid uint32) fuse.Status {
+	err := h.file.flush()
+	if err != nil {
+		fs.noteRefusal(h.n, pid, err)
+	}
+	return fs.status(op, h.n, err)
+}
+
 // createVirtual is Create of a name of a virtual file; nil for other names.
 func (fs *fileSystem) createVirtual(dir *node, name string, in *fuse.CreateIn, out *fuse.CreateOut) *error {
 	v, id := fs.virtualChild(dir, name)
@@ -280,6 +290,49 @@ func (fixedFile) write(int64, []byte) error { return syscall.EPERM }
 func (fixedFile) truncate(int64) error      { return syscall.EPERM }
 func (fixedFile) flush() error              { return nil }
 func (fixedFile) close() error              { return nil }
+
+// virtualText is the text of a virtual file that is open for writing. The file
+// that embeds it applies the text.
+type virtualText struct {
+	longest int64 // text that is taken, in bytes; never changes
+
+	mu    sync.Mutex
+	text  []byte
+	dirty bool // the text is not applied
+}
+
+func (t *virtualText) read(off int64, n int) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]byte(nil), fixedFile(t.text).read(off, n)...)
+}
+
+// put writes p at off.
+//
+// Preconditions: t.mu is held.
+func (t *virtualText) put(off int64, p []byte) error {
+	if off > t.longest-int64(len(p)) {
+		return syscall.EFBIG
+	}
+	t.text = overlay(t.text, off, p)
+	t.dirty = true
+	return nil
+}
+
+// resize cuts or extends the text. Cutting it to nothing is the beginning of a
+// rewrite, and nothing to apply.
+//
+// Preconditions: t.mu is held.
+func (t *virtualText) resize(size int64) error {
+	if size > t.longest {
+		return syscall.EFBIG
+	}
+	text := make([]byte, size)
+	copy(text, t.text)
+	t.text = text
+	t.dirty = t.dirty || size > 0
+	return nil
+}
 
 // fillVirtual sets the attributes of a file or directory that is made when it is
 // read: it belongs to the server, and has changed just now. Sidecars have stored

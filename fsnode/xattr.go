@@ -199,20 +199,29 @@ func (n *node) hasLongName() bool {
 	return truncated
 }
 
+// xattrNode returns the node whose attribute of a name shall change, or nil and
+// why it cannot: virtual for a virtual file, which has none.
+func (fs *fileSystem) xattrNode(id uint64, name string, virtual fuse.Status) (*node, fuse.Status) {
+	n := fs.nodes.get(id)
+	if err := checkXattrName(name); err != nil {
+		return nil, fuse.Status(errno(err))
+	}
+	switch {
+	case n == nil:
+		return nil, fuse.Status(errStale)
+	case n.frozen != nil:
+		return nil, fuse.EROFS
+	case n.virtual != nil:
+		return nil, virtual
+	}
+	return n, fuse.OK
+}
+
 // SetXAttr sets one attribute.
 func (fs *fileSystem) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
-	n := fs.nodes.get(in.NodeId)
-	if err := checkXattrName(name); err != nil {
-		return fuse.Status(errno(err))
-	}
+	n, st := fs.xattrNode(in.NodeId, name, fuse.EPERM)
 	if n == nil {
-		return fuse.Status(errStale)
-	}
-	if n.frozen != nil {
-		return fuse.EROFS
-	}
-	if n.virtual != nil {
-		return fuse.EPERM
+		return st
 	}
 	var err error
 	switch {
@@ -235,18 +244,9 @@ func (fs *fileSystem) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name stri
 // RemoveXAttr removes one attribute. Without its type a value is as good as
 // any other text.
 func (fs *fileSystem) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	n := fs.nodes.get(in.NodeId)
-	if err := checkXattrName(name); err != nil {
-		return fuse.Status(errno(err))
-	}
+	n, st := fs.xattrNode(in.NodeId, name, fuse.ENODATA)
 	if n == nil {
-		return fuse.Status(errStale)
-	}
-	if n.frozen != nil {
-		return fuse.EROFS
-	}
-	if n.virtual != nil {
-		return fuse.ENODATA
+		return st
 	}
 	var err error
 	switch {
