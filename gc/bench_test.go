@@ -16,41 +16,36 @@ import (
 
 const benchEntries = 100_000
 
-// latency is what the calls of a loop took.
+// latency is what the calls of a loop took. It keeps no list: a growing one would
+// make the collector of Go run, and be measured.
 type latency struct {
-	all   []time.Duration
-	worst time.Duration
+	calls, over int // all calls, and those of more than a millisecond
+	worst       time.Duration
 }
 
-// during calls fn until stop is set.
-func (l *latency) during(stop *atomic.Bool, fn func() error) error {
-	for !stop.Load() {
-		start := time.Now()
-		if err := fn(); err != nil {
-			return err
-		}
-		d := time.Since(start)
-		l.worst = max(l.worst, d)
-		l.all = append(l.all, d)
+// call does fn and measures it.
+func (l *latency) call(fn func() error) error {
+	start := time.Now()
+	err := fn()
+	d := time.Since(start)
+	l.calls++
+	if d > time.Millisecond {
+		l.over++
 	}
-	return nil
+	l.worst = max(l.worst, d)
+	return err
 }
 
-// over returns how many calls of a million took longer than d.
-func (l *latency) over(d time.Duration) float64 {
-	n := 0
-	for _, one := range l.all {
-		if one > d {
-			n++
-		}
-	}
-	return float64(n) * 1e6 / float64(len(l.all))
+func (l *latency) report(b *testing.B, what string) {
+	b.ReportMetric(float64(l.worst.Microseconds()), "µs-worst-"+what)
+	b.ReportMetric(float64(l.over)*1e6/float64(l.calls), what+"s-over-1ms-of-1e6")
 }
 
 // BenchmarkFull runs full collections of a store with 100 000 entries, alone,
-// and beside a reader and a writer, whose worst latencies it reports. The runs
-// named idle have the same reader and writer without collections: what the
-// machine does to them by itself.
+// beside one caller who reads and writes in turns, and beside a reader and a
+// writer, whose worst latencies it reports. The runs named idle have the same
+// callers without collections: what the machine does to them by itself. With two
+// processors, one caller leaves one to the collector; two callers leave it none.
 func BenchmarkFull(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "bench.pongo")
 	if err := engine.Create(path, engine.CreateOptions{}); err != nil {
@@ -85,31 +80,43 @@ func BenchmarkFull(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/1e3/float64(b.N), "ms/collection")
 	})
-	beside := func(b *testing.B, collect func() error) {
+	n := 0
+	read := func() error {
+		n++
+		return s.View(func(tx *engine.Tx) error {
+			_, err := tx.Lookup(engine.RootID, key(n))
+			return err
+		})
+	}
+	m := 0
+	write := func() error {
+		m++
+		return put(m)
+	}
+	beside := func(b *testing.B, callers int, collect func() error) {
 		var stop atomic.Bool
 		var wg sync.WaitGroup
 		var reads, writes latency
-		n := 0
-		wg.Go(func() {
-			if err := reads.during(&stop, func() error {
-				n++
-				return s.View(func(tx *engine.Tx) error {
-					_, err := tx.Lookup(engine.RootID, key(n))
-					return err
-				})
-			}); err != nil {
-				b.Error(err)
-			}
-		})
-		m := 0
-		wg.Go(func() {
-			if err := writes.during(&stop, func() error {
-				m++
-				return put(m)
-			}); err != nil {
-				b.Error(err)
-			}
-		})
+		caller := func(steps ...func() error) {
+			wg.Go(func() {
+				for !stop.Load() {
+					for _, step := range steps {
+						if err := step(); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				}
+			})
+		}
+		timedRead := func() error { return reads.call(read) }
+		timedWrite := func() error { return writes.call(write) }
+		if callers == 1 {
+			caller(timedRead, timedWrite)
+		} else {
+			caller(timedRead)
+			caller(timedWrite)
+		}
 		for b.Loop() {
 			if err := collect(); err != nil {
 				b.Fatal(err)
@@ -118,16 +125,15 @@ func BenchmarkFull(b *testing.B) {
 		stop.Store(true)
 		wg.Wait()
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/1e3/float64(b.N), "ms/collection")
-		b.ReportMetric(float64(reads.worst.Microseconds()), "µs-worst-read")
-		b.ReportMetric(float64(writes.worst.Microseconds()), "µs-worst-write")
-		b.ReportMetric(reads.over(time.Millisecond), "reads-over-1ms-of-1e6")
-		b.ReportMetric(writes.over(time.Millisecond), "writes-over-1ms-of-1e6")
+		reads.report(b, "read")
+		writes.report(b, "write")
 	}
-	b.Run("busy", func(b *testing.B) { beside(b, full) })
-	b.Run("idle", func(b *testing.B) {
-		beside(b, func() error {
-			time.Sleep(40 * time.Millisecond)
-			return nil
-		})
-	})
+	rest := func() error {
+		time.Sleep(40 * time.Millisecond)
+		return nil
+	}
+	for _, callers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("callers=%d/busy", callers), func(b *testing.B) { beside(b, callers, full) })
+		b.Run(fmt.Sprintf("callers=%d/idle", callers), func(b *testing.B) { beside(b, callers, rest) })
+	}
 }

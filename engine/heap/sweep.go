@@ -2,6 +2,7 @@ package heap
 
 import (
 	"math/bits"
+	"runtime"
 
 	"pongofs/engine/layout"
 )
@@ -80,6 +81,7 @@ func (h *Heap) Sweep(live *LiveSet, bornMax uint64) Swept {
 			}
 			h.sweepWord(slab, w, keep, bornMax, &s)
 		}
+		rest(slab)
 	}
 	return s
 }
@@ -120,6 +122,15 @@ func (h *Heap) RefreshHints() {
 		if h.view.Slab(slab).Owner.Load() == 0 && h.take(slab, &occ) {
 			h.drop(slab, 0)
 		}
+		rest(slab)
+	}
+}
+
+// rest lets readers and writers run now and then in a walk over all slabs; see
+// restEvery in package trace.
+func rest(slab uint64) {
+	if slab%16 == 0 {
+		runtime.Gosched()
 	}
 }
 

@@ -8,6 +8,7 @@ package trace
 
 import (
 	"fmt"
+	"runtime"
 
 	"pongofs/engine/container"
 	"pongofs/engine/heap"
@@ -53,6 +54,11 @@ type item struct {
 	kind layout.Kind
 }
 
+// restEvery is after how many objects a tracer lets other goroutines run, which
+// is a fraction of a millisecond. Where all processors are in use, a reader or
+// writer would else wait until the scheduler takes this one away, after ten.
+const restEvery = 4096
+
 // New returns a Tracer for a store of n slabs.
 func New(h *heap.Heap, n uint64) *Tracer {
 	return &Tracer{h: h, live: heap.NewLiveSet(n)}
@@ -89,7 +95,10 @@ func (t *Tracer) Value(ref layout.Ref) error { return t.mark(ref, container.Kind
 // so damage that makes a cycle ends, and work is bounded by the file.
 func (t *Tracer) mark(ref layout.Ref, kind layout.Kind) error {
 	t.stack = append(t.stack[:0], item{ref, kind})
-	for len(t.stack) > 0 {
+	for n := 1; len(t.stack) > 0; n++ {
+		if n%restEvery == 0 {
+			runtime.Gosched()
+		}
 		it := t.stack[len(t.stack)-1]
 		t.stack = t.stack[:len(t.stack)-1]
 		if it.ref == layout.Nil {
