@@ -292,14 +292,21 @@ func requireNoLeak(t *testing.T, s *engine.Store) {
 	_, err := gc.New(s).Full(ctx)
 	require.NoError(t, err)
 	// The empty version of the collection replaced the durable root: once more,
-	// so that nothing is held for the checkpoint's sake.
-	require.NoError(t, s.Sync(ctx))
-	require.NoError(t, gc.New(s).Quick())
-	live, err := s.Internals().Verify()
-	require.NoError(t, err)
-	u := s.Internals().Heap().Usage()
-	require.Equal(t, live.Objects, u.Objects, "allocated objects are not the reachable ones")
-	require.Equal(t, live.Bytes, u.UsedBytes)
+	// so that nothing is held for the checkpoint's sake. The background of the
+	// store holds a pin now and then, and a block in limbo with it: that passes.
+	for try := 0; ; try++ {
+		require.NoError(t, s.Sync(ctx))
+		require.NoError(t, gc.New(s).Quick())
+		live, err := s.Internals().Verify()
+		require.NoError(t, err)
+		u := s.Internals().Heap().Usage()
+		if live.Objects == u.Objects && live.Bytes == u.UsedBytes {
+			return
+		}
+		require.Less(t, try, 50, "allocated are %d objects of %d bytes, reachable %d of %d",
+			u.Objects, u.UsedBytes, live.Objects, live.Bytes)
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func newStorePath(t *testing.T) string {

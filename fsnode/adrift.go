@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"pongofs/encoding"
 	"pongofs/engine"
 	"pongofs/engine/value"
 )
@@ -37,7 +38,7 @@ func (f *follower) find(now Tx, lost []*node) {
 		case err != nil:
 			missing[eid] = n
 		default:
-			f.checkPages(n, &e)
+			f.checkPages(now, n, &e)
 		}
 	}
 	if len(missing) == 0 || f.old == nil {
@@ -46,8 +47,8 @@ func (f *follower) find(now Tx, lost []*node) {
 	_ = f.old.View(func(old Tx) error { // who cannot be found is looked for when it is used
 		return f.added(old, now, func(e *engine.Entry) bool {
 			if n := missing[e.ID]; n != nil && e.Parent != engine.OrphansID {
-				n.moved(e.Parent, e.Key, now.Seq())
-				f.checkPages(n, e)
+				n.moved(e.ID, e.Parent, e.Key, now.Seq())
+				f.checkPages(now, n, e)
 				delete(missing, e.ID)
 			}
 			return len(missing) > 0
@@ -60,37 +61,56 @@ func (f *follower) find(now Tx, lost []*node) {
 }
 
 // checkPages drops the pages of n if e, its entry, has another image.
-func (f *follower) checkPages(n *node, e *engine.Entry) {
+func (f *follower) checkPages(now Tx, n *node, e *engine.Entry) {
 	n.mu.Lock()
 	stale := n.held.pages && (n.held.inc != e.Incarnation || n.held.size != imageSize(e))
-	if stale {
-		n.held.pages = false
-	}
 	n.mu.Unlock()
 	if stale {
-		f.dropPages(n)
+		f.dropPages(now, n, e)
 	}
 }
 
-// dropPages queues that the pages of n have changed.
-func (f *follower) dropPages(n *node) {
-	f.notes.dropPages(n.id)
+// dropPages queues that the pages of n have changed, to what now has in e if that is
+// not nil. As long as n is open it may be mapped, and the kernel must learn of each
+// change, and when it gets longer where it ends.
+func (f *follower) dropPages(now Tx, n *node, e *engine.Entry) {
+	mapped := e != nil && f.fs.nodes.isOpen(n)
+	var end fileEnd
+	if mapped {
+		end = endOf(now, e)
+	}
 	n.mu.Lock()
-	lent := slices.Collect(maps.Keys(n.held.lent))
+	h := &n.held
+	if h.pages = mapped; mapped {
+		size := imageSize(e)
+		end.grown = (h.inc == mixedPages || size > h.size) && n.staged.Load() == 0 // else it ends elsewhere for who writes it
+		h.inc, h.size = e.Incarnation, size
+	}
+	lent := slices.Collect(maps.Keys(h.lent))
 	n.mu.Unlock()
+	f.notes.dropPages(n.id, end)
 	for _, inode := range lent {
-		f.notes.dropPages(inode)
+		f.notes.dropPages(inode, end)
 	}
 }
 
-// watch makes a round look for n, which is open and not under the name that the
-// kernel has for it: what is told of the entry under that name says nothing of n.
-func (f *follower) watch(n *node) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.cache && !f.ended {
-		f.recent = append(f.recent, n)
+// endOf returns where the image of e, which tx has returned, ends; nothing if it
+// cannot be read.
+func endOf(tx Tx, e *engine.Entry) fileEnd {
+	end := fileEnd{size: imageSize(e)}
+	if end.size == 0 {
+		return fileEnd{}
 	}
+	last := []byte{0}
+	if e.HasImage() {
+		if n, err := readImageAt(tx, e, last, end.size-1); err != nil || n != 1 {
+			return fileEnd{}
+		}
+	} else {
+		last = encoding.AppendImage(nil, e.Scalar, e.NoEOL)
+	}
+	end.last = last[len(last)-1]
+	return end
 }
 
 // added calls fn with each entry that has come to a place between two versions,
@@ -135,6 +155,31 @@ func (f *follower) added(old, now Tx, fn func(*engine.Entry) bool) error {
 		})
 		if err != nil || enough {
 			return err
+		}
+	}
+	return nil
+}
+
+// before returns a directory as it is in the base, nil if it is not there.
+func (f *follower) before(id engine.ID) *engine.Entry {
+	const tries = 3
+	for range tries {
+		f.mu.Lock()
+		old := f.old
+		f.mu.Unlock()
+		if old == nil {
+			break
+		}
+		var e engine.Entry
+		err := old.View(func(old Tx) (err error) {
+			e, err = old.Stat(id)
+			return err
+		})
+		if err == nil {
+			return &e
+		}
+		if !errors.Is(err, engine.ErrClosed) {
+			break
 		}
 	}
 	return nil

@@ -78,7 +78,9 @@ func (fs *fileSystem) fillEntry(out *fuse.EntryOut, n *node, e *engine.Entry, se
 		out.SetEntryTimeout(fs.opts.EntryTimeout)
 		out.SetAttrTimeout(fs.attrTimeout(n))
 	}
-	if !n.dir {
+	if n.dir {
+		fs.sawDir(n, e, seq)
+	} else {
 		n.tell(&out.Attr)
 	}
 }
@@ -114,19 +116,34 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 	if n.virtual != nil {
 		return fs.status("getattr", n, fs.virtualAttr(n, out))
 	}
-	fs.settle(n, in.Pid)
-	keep, err := fs.statNode(n, &out.Attr, true)
-	if err != nil {
-		return fs.status("getattr", n, err)
-	}
 	var h *fileHandle
 	if in.Flags()&fuse.FUSE_GETATTR_FH != 0 {
 		h = fs.files.get(in.Fh())
 	}
-	if size, ok := n.stagedSize(h, in.Pid); ok {
+	own := true
+	if h != nil && h.host == n {
+		n, own = h.n, false
+	}
+	fs.settle(n, in.Pid)
+	keep, err := fs.statNode(n, &out.Attr, own)
+	again := fs.asked.has(in.Pid)
+	late := errors.Is(err, errStale) && !again
+	if late || again {
+		fs.asked.set(in.Pid, late)
+	}
+	if late {
+		// Not ENOENT, though that may be how it is: an open that is to make the file
+		// asks for attributes, too, of the one that the kernel believes to be there.
+		return fuse.Status(errStale)
+	}
+	if err != nil {
+		return fs.status("getattr", n, err)
+	}
+	size, staged := n.stagedSize(h, in.Pid)
+	if staged {
 		setSize(&out.Attr, size)
 	}
-	if keep {
+	if keep && !staged {
 		out.SetTimeout(fs.attrTimeout(n))
 	}
 	if !n.dir {
@@ -141,25 +158,39 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 func (fs *fileSystem) statNode(n *node, a *fuse.Attr, tell bool) (keep bool, err error) {
 	var seq uint64
 	var parent engine.ID
+	var dir engine.Entry
 	err = fs.view(n, func(tx Tx, e *engine.Entry) error {
 		if !n.dir && e.Link != n.link.Load() {
 			return errStale // the kernel would give up a file that changes its type
 		}
 		seq, parent = tx.Seq(), e.Parent
+		if n.dir {
+			dir = *e
+		}
 		fillAttr(a, n.id, e)
 		if n.orphan {
 			a.Nlink = 0
 		}
 		return nil
 	})
+	if err == nil && n.dir && n.frozen == nil {
+		fs.sawDir(n, &dir, seq)
+	}
 	if err == nil {
 		return n.frozen != nil || tell && fs.follow.show(n, seq, nil, parent, a), nil
 	}
 	if !errors.Is(err, errStale) {
 		return false, err
 	}
+	removed := fs.isRemovedDir(n)
 	e := n.lastEntry()
-	if e == nil || !fs.nodes.isOpen(n) && !n.isGone() {
+	if e == nil || !removed && !fs.nodes.isOpen(n) && !n.isGone() {
+		// The kernel does not say by which open file it asks.
+		for _, guest := range n.guests() {
+			_, err := fs.statNode(guest, a, false)
+			a.Ino = n.id
+			return false, err
+		}
 		return false, errStale
 	}
 	fillAttr(a, n.id, e)

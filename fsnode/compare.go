@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -38,7 +39,7 @@ func (f *follower) compare(old, now Tx) (lost []*node, err error) {
 	}
 	for _, c := range all {
 		if c.id == engine.SnapshotsID {
-			if err := f.compareSnapshots(old, now); err != nil {
+			if err := f.checkSnapshots(now); err != nil {
 				return lost, err
 			}
 			continue
@@ -60,7 +61,7 @@ func (f *follower) compare(old, now Tx) (lost []*node, err error) {
 			}
 			if b != nil && (a == nil || a.ID != b.ID) {
 				if n := f.fs.nodes.get(uint64(b.ID)); n != nil {
-					n.moved(b.Parent, b.Key, now.Seq())
+					n.moved(b.ID, b.Parent, b.Key, now.Seq())
 					check(n)
 				}
 			}
@@ -87,25 +88,25 @@ func (f *follower) compare(old, now Tx) (lost []*node, err error) {
 	return lost, nil
 }
 
-// compareSnapshots drops the names of snapshots that are gone or others.
-func (f *follower) compareSnapshots(old, now Tx) error {
-	before, err := old.Snapshots()
-	if err != nil {
-		return err
+// checkSnapshots drops the names of snapshots that are gone or others.
+func (f *follower) checkSnapshots(now Tx) error {
+	known := f.fs.frozens.snapshots()
+	if len(known) == 0 {
+		return nil
 	}
 	after, err := now.Snapshots()
 	if err != nil {
 		return err
 	}
-	numbers := make(map[string]uint64, len(after))
-	for i := range after {
-		numbers[after[i].Name] = after[i].Number
-	}
-	for i := range before {
-		if s := &before[i]; numbers[s.Name] != s.Number {
-			f.notes.dropName(fileName{snapshotsID, s.Name}, frozenPrefix(false, s.Number)|uint64(engine.RootID), false)
-			f.fs.frozens.dropped(s)
+	for _, s := range known {
+		if s.seq >= now.Seq() {
+			continue // it was taken since
 		}
+		if slices.ContainsFunc(after, func(a engine.Snapshot) bool { return a.Name == s.name && a.Seq == s.seq }) {
+			continue
+		}
+		f.notes.dropName(fileName{snapshotsID, s.name}, s.prefix|uint64(engine.RootID), false)
+		f.fs.frozens.dropped(s.prefix)
 	}
 	return nil
 }
@@ -120,10 +121,11 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 	n.loc.RLock()
 	eid, orphan := n.eid, n.orphan || n.gone
 	n.loc.RUnlock()
+	f.mu.Lock() // show holds it as long as a fact is half noted
 	n.mu.Lock()
 	h := n.held
+	used := n.act != nil
 	n.mu.Unlock()
-	f.mu.Lock()
 	newer := h.round == f.round
 	f.mu.Unlock()
 	if newer {
@@ -143,6 +145,12 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 		var err error
 		e, err = now.Stat(eid)
 		there, gone = err == nil, err != nil
+	}
+	if gone && !orphan {
+		f.fs.buried(n, f.before(eid), now.Seq())
+	}
+	if n.dir && there && used {
+		f.fs.nodes.rest(n) // what it is now is in the base
 	}
 	attrs := h.attr != noAttrs
 	if attrs && there && h.attr == oneAttrs && (n.dir || !lost && h.name.dir != 0) {
@@ -171,9 +179,6 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 		// kernel believes it, and an open must see to that itself.
 		n.held.attr = noAttrs
 	}
-	if pages {
-		n.held.pages = false
-	}
 	n.mu.Unlock()
 	switch {
 	case lost:
@@ -181,8 +186,11 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 	case attrs:
 		f.notes.dropAttrs(h.name.dir, n.id)
 	}
-	if pages {
-		f.dropPages(n)
+	switch {
+	case pages && there:
+		f.dropPages(now, n, &e)
+	case pages:
+		f.dropPages(now, n, nil)
 	}
 	return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
 }
@@ -194,7 +202,7 @@ func (f *follower) expire(n *node) {
 	f.mu.Unlock()
 	n.mu.Lock()
 	h := n.held
-	n.held = held{lent: h.lent}
+	n.held = held{lent: h.lent, guests: h.guests}
 	n.mu.Unlock()
 	if name.dir != 0 {
 		f.notes.dropName(name, n.id, false)
@@ -202,6 +210,6 @@ func (f *follower) expire(n *node) {
 		f.notes.dropAttrs(0, n.id)
 	}
 	if h.pages {
-		f.dropPages(n)
+		f.dropPages(nil, n, nil)
 	}
 }

@@ -116,7 +116,12 @@ func (fs *fileSystem) statsText() (string, error) {
 		return "", err
 	}
 	var b strings.Builder
+	caches := 0
+	if fs.follow.cache {
+		caches = 1
+	}
 	for _, f := range append(st.Figures(), []engine.Figure{
+		{Name: "mount_caches", Value: caches},
 		{Name: "mount_nodes", Value: fs.nodes.len()},
 		{Name: "mount_open_files", Value: fs.files.len()},
 		{Name: "mount_open_directories", Value: fs.dirs.len()},

@@ -139,6 +139,10 @@ func (fs *fileSystem) openExisting(in *fuse.CreateIn, name string, out *fuse.Cre
 	if st := fs.Lookup(nil, &in.InHeader, name, &out.EntryOut); st != fuse.OK {
 		return st
 	}
+	if out.Attr.IsSymlink() { // the kernel looks again, and follows it
+		fs.nodes.forget(out.NodeId, 1)
+		return fuse.Status(errStale)
+	}
 	open := fuse.OpenIn{InHeader: in.InHeader, Flags: in.Flags}
 	open.NodeId = out.NodeId
 	st := fs.Open(nil, &open, &out.OpenOut)
@@ -228,7 +232,7 @@ func (fs *fileSystem) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out 
 	if err != nil {
 		return fs.status("link", dir, err)
 	}
-	fs.nodes.remember(&e, 0)
+	fs.nodes.lookedUp(n)
 	fs.fillCreated(out, n, &e, seq, name)
 	return fuse.OK
 }

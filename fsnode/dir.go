@@ -105,7 +105,9 @@ func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
 		if d.n.frozen != nil {
 			d.n.frozen.close()
 		}
-		fs.nodes.closed(d.n)
+		if fs.nodes.closed(d.n) && !d.n.isGone() {
+			fs.nodes.rest(d.n)
+		}
 	}
 }
 

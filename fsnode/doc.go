@@ -37,8 +37,10 @@
 //     request, which finds another id there, or nothing, and looks where else the
 //     entry may be (relocate). If it is nowhere, an
 //     open file lives on with the content that its handles have (adopt), and
-//     who opens it by its name gets the file that has the name now (openStale);
-//     else the kernel gets ESTALE and looks the name up again.
+//     who opens it by its name looks the name up again (late.go), and then gets
+//     the file that has it now in any case (openStale);
+//     else the kernel gets ESTALE and looks the name up again. A directory that is
+//     nowhere is what it was last (isRemovedDir).
 //
 // A node is in the table while the kernel has lookups of it that it has not
 // forgotten, or while handles are open on it.
@@ -53,7 +55,7 @@
 //
 // A file handle has a version, the image that its reads come from (version.go,
 // read.go), and on the writing side what was asked for and is not published
-// yet: the truncation of O_TRUNC, and the draft of a declared scalar
+// yet: the truncation of O_TRUNC (truncation.go), and the draft of a declared scalar
 // (draft.go). While it has something of that kind it is staged: the node knows
 // it, since those who use the handle see another size than all others.
 //
@@ -82,6 +84,7 @@
 //	fileHandle.mu, dirHandle.mu, sideFile.mu   one at a time
 //	  frozens.mu
 //	    frozen.mu
+//	  node.cutting                             one at a time
 //	  node.loc                                 of several nodes by rising id
 //	    a View or Update of the store
 //	      nodeTable.mu

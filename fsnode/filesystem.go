@@ -28,6 +28,8 @@ type fileSystem struct {
 	sides   sideStates
 	control controlDir
 	frozens frozens
+	late    latecomers // of open(2)
+	asked   latecomers // of stat(2)
 	follow  *follower
 
 	lookups, getattrs atomic.Uint64 // requests, for statsText
@@ -44,7 +46,7 @@ func newFileSystem(store Store, opts Options) *fileSystem {
 	}
 	fs.control = newControlDir(fs)
 	fs.follow = newFollower(fs)
-	fs.nodes.dropped = fs.follow.letGo
+	fs.nodes.dropped = fs.follow.forgot
 	return fs
 }
 
@@ -95,12 +97,15 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 		}
 	}
 	if err != nil {
+		fs.late.set(in.Pid, false)
+		fs.asked.set(in.Pid, false)
 		return fs.status("lookup", dir, err)
 	}
 	n := fs.nodes.remember(&e, seq)
 	fs.fillEntry(out, n, &e, seq, name)
 	if size, ok := n.stagedSize(nil, in.Pid); ok {
 		setSize(&out.Attr, size)
+		out.SetAttrTimeout(0)
 	}
 	return fuse.OK
 }

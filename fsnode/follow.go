@@ -38,11 +38,12 @@ import (
 //
 // # Replies
 //
-// A reply that is computed from version s and is to be kept passes through show,
-// in the same critical section:
+// A reply that is computed from version s passes through show, in the same
+// critical section:
 //
 //   - s < base: the base may have moved past a change of it, and nothing would
-//     ever look at it again. The kernel is told to keep nothing.
+//     ever look at it again. The kernel is told to keep nothing. The name is noted
+//     all the same, since the kernel has it for the request that asked.
 //   - s = base: it holds in the base.
 //   - s > base, which is usual behind this mount's own edits: the node becomes a
 //     recent one. A difference between two bases does not show what came and went
@@ -65,6 +66,9 @@ import (
 //   - The reply to SETATTR is believed whatever came before. It is never kept.
 //   - A page is locked while it is read, and to drop pages waits for that.
 //
+// The first of these is not so in Linux 6.19 to 7.1, where a mount keeps nothing
+// (overtakes).
+//
 // # Own edits
 //
 // The difference between two bases does not say who made it. Nothing is skipped
@@ -76,8 +80,23 @@ import (
 //
 // The kernel asks to rename or remove a name, not a node. If others have put
 // another file there, it would move the wrong node, or take the wrong directory
-// for dead. So the names that it was told are kept in an index, and such a
-// request gets ESTALE, on which the kernel asks for the name and comes back.
+// for dead. So the names that it was told are kept in an index, also in strict mode,
+// and a request by one that stands for another file, or of which a notification is
+// queued or under way (finds), gets ESTALE, on which the kernel asks for the name
+// and comes back.
+//
+// # Opens
+//
+// The kernel opens inodes. One that comes by a name which others have given to
+// another file gets ESTALE, once for each open(2): the kernel looks the name up and
+// opens what it finds. If it comes back with the same inode, that is lent to the
+// other file (openNode): pages of the file are then dropped from that inode, too
+// (held.lent).
+//
+// # Maps
+//
+// Of an open file of which the kernel has had pages every change is told. If it has
+// grown, so is where it ends (dropPages), since a read of a map asks for no size.
 //
 // # Bounds
 //
@@ -208,6 +227,9 @@ func (f *follower) step() error {
 		if err != nil {
 			f.full.Add(1)
 			lost = nil
+			if err := f.checkSnapshots(now); err != nil {
+				return err
+			}
 			f.fs.nodes.each(func(n *node) {
 				if f.check(now, n) {
 					lost = append(lost, n)
@@ -263,7 +285,7 @@ func (f *follower) setOld(v Version) {
 // n, unless that is nil, and that n has the attributes a and is in parent. It
 // reports whether the kernel may keep that; see follower.
 func (f *follower) show(n *node, seq uint64, at *fileName, parent engine.ID, a *fuse.Attr) bool {
-	if !f.cache {
+	if !f.cache && at == nil {
 		return false
 	}
 	f.mu.Lock()
@@ -272,16 +294,21 @@ func (f *follower) show(n *node, seq uint64, at *fileName, parent engine.ID, a *
 		// Whether it may keep this or not, the kernel learns that it is not that one.
 		f.displace(*at)
 	}
-	if seq < f.base || f.ended || len(f.recent) >= maxRecent {
-		return false
-	}
 	if at != nil {
+		// It has the name even if it may not keep it.
 		if old := f.setName(n, *at); old.dir != 0 && old != *at {
 			f.notes.dropName(old, n.id, false) // one is all that a node remembers
 		}
 	}
+	if seq < f.base || f.ended || len(f.recent) >= maxRecent {
+		return false
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if !f.cache {
+		f.note(n, seq) // the index must be right, too, where nothing is kept
+		return false
+	}
 	if at == nil && !n.dir && n.held.name.dir != uint64(parent) {
 		// The kernel finds the file where it is not: what changes there is not
 		// looked at.
@@ -345,9 +372,13 @@ func (f *follower) note(n *node, seq uint64) {
 //
 // Preconditions: n.loc is held for writing.
 func (f *follower) renamed(n *node, seq uint64, from, to fileName) {
-	if !f.cache {
-		return
+	f.moveName(n, seq, from, to)
+	if f.fs.nodes.get(n.id) != n {
+		f.forgot(n) // the kernel has forgotten it meanwhile
 	}
+}
+
+func (f *follower) moveName(n *node, seq uint64, from, to fileName) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// The kernel has moved the name, so the old one needs no notification. If what
@@ -358,7 +389,9 @@ func (f *follower) renamed(n *node, seq uint64, from, to fileName) {
 		f.notes.dropName(to, n.id, false)
 		return
 	}
-	f.setName(n, to)
+	if old := f.setName(n, to); old.dir != 0 && old != from {
+		f.notes.dropName(old, n.id, false)
+	}
 	n.mu.Lock()
 	f.note(n, seq)
 	n.mu.Unlock()
@@ -369,19 +402,31 @@ func (f *follower) renamed(n *node, seq uint64, from, to fileName) {
 func (f *follower) finds(at fileName, e *engine.Entry) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := f.names[at]
-	return n != nil && n.id != uint64(e.ID)
+	if n := f.names[at]; n != nil {
+		return n.id != uint64(e.ID)
+	}
+	return f.notes.tells(at)
 }
 
-// letGo notes that the kernel has lost the name of n by what it has asked this
-// mount to do, or does not know n any more.
-func (f *follower) letGo(n *node) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.setName(n, fileName{})
+// forgot notes that the kernel does not know n any more.
+func (f *follower) forgot(n *node) { f.letGo(n, fileName{}) }
+
+// letGo notes that the kernel has lost the name at of n by what it has asked this
+// mount to do. If it finds n under another one, that is gone as well.
+func (f *follower) letGo(n *node, at fileName) {
+	f.unname(n, at)
 	n.mu.Lock()
 	n.held.attr = noAttrs
 	n.mu.Unlock()
+}
+
+// unname is letGo of a file that the kernel goes on knowing.
+func (f *follower) unname(n *node, at fileName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := f.setName(n, fileName{}); at.dir != 0 && old.dir != 0 && old != at {
+		f.notes.dropName(old, n.id, false)
+	}
 }
 
 // pinned returns the sequence of the version that the follower holds, if any.
@@ -398,6 +443,13 @@ func (f *follower) pinned() (seq uint64, ok bool) {
 func (f *follower) followed() uint64 {
 	seq, _ := f.pinned()
 	return seq
+}
+
+// isAhead reports whether the version of that sequence is newer than the base.
+func (f *follower) isAhead(seq uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return seq > f.base
 }
 
 // isBase reports whether the base is the version of that sequence, so that what

@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,7 +60,8 @@ type fileHandle struct {
 	readable bool
 	writable bool
 	pid      uint32 // who opened it
-	inode    uint64 // of the kernel that it is open on, if that is not n's
+	again    bool   // an open that was told to look the name up again has come back
+	host     *node  // whose inode it is open on in the kernel, if that is not n
 	file     openFile
 
 	// mu is held during each read, write, truncation, flush and release
@@ -67,7 +69,8 @@ type fileHandle struct {
 	mu    sync.Mutex
 	ver   version
 	seq   sequence
-	trunc bool   // O_TRUNC was asked for and nothing was written since
+	trunc bool   // O_TRUNC was asked for and nothing was written since; see truncates
+	base  base   // what O_TRUNC has found
 	kill  bool   // the next publish clears the set-id bits
 	draft *draft // text of a declared scalar that is being written
 	// refused says that a write through the handle was refused, so that its
@@ -78,10 +81,12 @@ type fileHandle struct {
 	changed bool
 
 	// n.mu guards the state of the handle in activity.stage.
-	flushed bool          // some descriptor was closed since it was staged
-	waited  bool          // somebody has waited in vain since then
-	settled chan struct{} // closed when the handle leaves the stage
-	size    int64         // of the file as the handle sees it
+	cut       bool          // it is staged for a truncation
+	overtaken bool          // another handle has published the truncation
+	flushed   bool          // some descriptor was closed since it was staged
+	waited    bool          // somebody has waited in vain since then
+	settled   chan struct{} // closed when the handle leaves the stage
+	size      int64         // of the file as the handle sees it
 }
 
 // openFile is an open virtual file; nil in handles of the store.
@@ -96,16 +101,24 @@ type openFile interface {
 	close() error
 }
 
+// base says which image a handle began with.
+type base struct {
+	inc  uint64 // incarnation
+	size int64
+}
+
 // settleTime is how long a request waits for a handle that was closed with a
 // truncation still staged: its release is on the way.
 const settleTime = 10 * time.Millisecond
 
 // stageHandle says that h has a truncation or draft that is not published, and
 // that the file is size bytes long as h sees it.
+//
+// Preconditions: h.mu is held, or nobody else knows h yet.
 func (n *node) stageHandle(h *fileHandle, size int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h.size = size
+	h.size, h.cut = size, h.trunc
 	if h.settled != nil {
 		return
 	}
@@ -120,9 +133,15 @@ func (n *node) stageHandle(h *fileHandle, size int64) {
 func (n *node) unstageHandle(h *fileHandle) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if h.settled == nil {
-		return
+	if h.settled != nil {
+		n.unstage(h)
 	}
+}
+
+// unstage is unstageHandle of one that is staged.
+//
+// Preconditions: n.mu is held.
+func (n *node) unstage(h *fileHandle) {
 	close(h.settled)
 	h.settled = nil
 	for i, other := range n.act.stage {
@@ -179,25 +198,34 @@ func (fs *fileSystem) settle(n *node, pid uint32) bool {
 }
 
 // stagedSize returns the size of the file as a caller sees it who has staged
-// something through handle h, or, when h is not known, through any handle that
-// pid opened.
+// something through handle h; or, when h is not known or has nothing staged,
+// through any handle that the process of thread pid has opened. Then a draft counts
+// only if h is not known, a truncation always.
 func (n *node) stagedSize(h *fileHandle, pid uint32) (int64, bool) {
 	if n.staged.Load() == 0 {
 		return 0, false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, s := range n.active().stage {
-		if s == h || h == nil && s.pid == pid {
+	stage := n.active().stage
+	if h != nil && slices.Contains(stage, h) {
+		return h.size, true
+	}
+	counts := func(s *fileHandle) bool { return h == nil || s.cut }
+	for _, s := range stage {
+		if counts(s) && s.pid == pid {
 			return s.size, true
 		}
 	}
-	if h != nil {
-		return 0, false
-	}
 	// Another thread of the process that opened it.
-	group := threadGroup(pid)
-	for _, s := range n.active().stage {
+	group := uint32(0)
+	for _, s := range stage {
+		if !counts(s) {
+			continue
+		}
+		if group == 0 {
+			group = threadGroup(pid)
+		}
 		if group != 0 && threadGroup(s.pid) == group {
 			return s.size, true
 		}

@@ -1,6 +1,9 @@
 package fsnode
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
@@ -29,8 +32,9 @@ type held struct {
 	size  int64     // or mixedPages
 	// lent has other inodes of the kernel that may have such pages, with the
 	// number of open files of each.
-	lent  map[uint64]int
-	round uint64 // of the follower, in which the node was noted as recent
+	lent   map[uint64]int
+	guests map[*node]int // the reverse
+	round  uint64        // of the follower, in which the node was noted as recent
 }
 
 // heldAttrs says what attributes the kernel may hold. It drops what comes in
@@ -82,17 +86,32 @@ func (n *node) changed() {
 	n.mu.Unlock()
 }
 
-// lend notes that the kernel has opened the file of n as the inode of another
-// node, whose pages are then pages of n, or gives that back.
-func (n *node) lend(inode uint64, handles int) {
+// lend notes that the kernel has opened the file of n as the inode of host, whose
+// pages are then pages of n, or gives that back.
+func (n *node) lend(host *node, handles int) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	if n.held.lent == nil {
 		n.held.lent = map[uint64]int{}
 	}
-	if n.held.lent[inode] += handles; n.held.lent[inode] == 0 {
-		delete(n.held.lent, inode)
+	if n.held.lent[host.id] += handles; n.held.lent[host.id] == 0 {
+		delete(n.held.lent, host.id)
 	}
+	n.mu.Unlock()
+	host.mu.Lock()
+	defer host.mu.Unlock()
+	if host.held.guests == nil {
+		host.held.guests = map[*node]int{}
+	}
+	if host.held.guests[n] += handles; host.held.guests[n] == 0 {
+		delete(host.held.guests, n)
+	}
+}
+
+// guests returns the nodes of other files that are open as the inode of n.
+func (n *node) guests() []*node {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Keys(n.held.guests))
 }
 
 // holdsPages reports whether the kernel may have pages of n.

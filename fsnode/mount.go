@@ -122,7 +122,14 @@ type Server struct {
 // Mount mounts store at dir and serves it until it is unmounted. It returns
 // when the mount answers. The store stays open: close it after Wait.
 func Mount(dir string, store Store, o Options) (*Server, error) {
+	caches := !o.Strict
+	release := kernelRelease()
+	o.Strict = o.Strict || overtakes(release)
 	o = o.withDefaults()
+	if caches && o.Strict {
+		o.Logger.Warn("this kernel cannot be told of changes reliably: it caches no names and attributes, as with strict",
+			slog.String("release", release))
+	}
 	fs := newFileSystem(store, o)
 	mo := o.mountOptions()
 	mo.PanicHandler = fs.recovered

@@ -37,11 +37,15 @@ type node struct {
 	seq    uint64      // version of the store that this is from
 	orphan bool        // the entry is in engine.OrphansID
 	owned  bool        // it is an orphan of this mount, which removes it
-	gone   bool        // the last name was removed and no orphan kept
+	gone   bool        // the last name was removed and no orphan kept; see isGone
 
 	// lookups and opens keep the node in the table; nodeTable.mu guards them.
 	lookups uint64
 	opens   int
+
+	// cutting orders the edits of the image and the opens with O_TRUNC; see
+	// truncation.go. It comes behind fileHandle.mu and before loc.
+	cutting sync.RWMutex
 
 	// staged counts the handles in stage, so that most requests need no lock.
 	staged atomic.Int32
@@ -62,19 +66,54 @@ func (n *node) place() (engine.ID, value.Value) {
 	return n.parent, n.key
 }
 
-// isGone reports whether the last name was removed through this mount.
+// isGone reports whether the last name was removed: through this mount, or that of a
+// directory by others.
 func (n *node) isGone() bool {
 	n.loc.RLock()
 	defer n.loc.RUnlock()
 	return n.gone
 }
 
-// isAnother reports whether n stands for an entry that is not the one that it
-// was made for: what has its name now, or what has become of an open file.
-func (n *node) isAnother() bool {
+// isRemovedDir reports whether n, which is not in the newest version, is a directory
+// that was removed: whoever has it open or works in it can still ask for what a
+// directory has.
+func (fs *fileSystem) isRemovedDir(n *node) bool {
+	if !n.dir || n.virtual != nil || n.frozen != nil {
+		return false
+	}
+	if !n.isGone() {
+		fs.buried(n, fs.follow.before(n.eid), ^uint64(0))
+	}
+	return n.isGone()
+}
+
+// buried notes that a directory is not in version seq any more: others have removed
+// it. e is what is known of it, if anything.
+func (fs *fileSystem) buried(n *node, e *engine.Entry, seq uint64) {
+	n.loc.Lock()
+	defer n.loc.Unlock()
+	if n.gone || n.seq > seq {
+		return
+	}
+	n.setNewerLast(e)
+	n.gone = n.lastEntry() != nil
+}
+
+// isLeft reports whether n, whose entry is gone, is still in use: whoever has it
+// open can ask for what every file has.
+func (fs *fileSystem) isLeft(n *node) bool { return fs.isRemovedDir(n) || fs.nodes.isOpen(n) }
+
+// sawDir remembers what a directory was in version seq, if the follower has not come
+// to that: others may remove it before.
+func (fs *fileSystem) sawDir(n *node, e *engine.Entry, seq uint64) {
+	if !n.dir || !fs.follow.isAhead(seq) {
+		return
+	}
 	n.loc.RLock()
 	defer n.loc.RUnlock()
-	return uint64(n.eid) != n.id
+	if !n.gone {
+		n.setNewerLast(e)
+	}
 }
 
 // entry returns the entry of n in tx, or errStale.
@@ -109,15 +148,16 @@ func isAbsent(err error) bool {
 
 // moved notes that the entry was seen under a name in version seq, unless
 // something newer is known or the node has an orphan of its own.
-func (n *node) moved(parent engine.ID, key value.Value, seq uint64) {
+func (n *node) moved(id, parent engine.ID, key value.Value, seq uint64) {
 	n.loc.RLock()
-	same := n.parent == parent && n.key == key && !n.orphan && !n.gone || seq < n.seq || n.owned
+	same := n.eid == id && n.parent == parent && n.key == key && !n.orphan && !n.gone || seq < n.seq || n.owned
 	n.loc.RUnlock()
 	if same {
 		return
 	}
 	n.loc.Lock()
 	if seq >= n.seq && !n.owned {
+		n.eid = id // it may have stood for what had its name before
 		n.placed(parent, key, seq)
 	}
 	n.loc.Unlock()

@@ -20,7 +20,7 @@ type told struct {
 // guards it.
 type activity struct {
 	stage []*fileHandle // handles with a truncation or draft not published
-	last  *engine.Entry // as of the last open or removal, for what has no name
+	last  *engine.Entry // as of the last open or removal, for what has no name; see sawDir
 	ghost version       // the image at the removal, for an open that was on its way
 
 	// writers counts the handles that are open for writing. A type that is set
@@ -58,6 +58,41 @@ func (n *node) setLast(e *engine.Entry) {
 	n.mu.Lock()
 	n.active().last = &c
 	n.mu.Unlock()
+}
+
+// setNewerLast is setLast, unless e is nil or something newer is remembered.
+func (n *node) setNewerLast(e *engine.Entry) {
+	if e == nil {
+		return
+	}
+	if last := n.lastEntry(); last == nil || last.Attr.Ctime <= e.Attr.Ctime {
+		n.setLast(e)
+	}
+}
+
+// changeLast changes the attributes of what is in use and has no entry any more:
+// they are in the node alone.
+func (n *node) changeLast(ch engine.AttrChange) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.act == nil || n.act.last == nil {
+		return
+	}
+	e := *n.act.last
+	if ch.Mode != nil {
+		e.Attr.Mode = *ch.Mode&0o7777 | e.Attr.Mode&^0o7777
+	}
+	if ch.UID != nil {
+		e.Attr.UID = *ch.UID
+	}
+	if ch.GID != nil {
+		e.Attr.GID = *ch.GID
+	}
+	if ch.Mtime != nil {
+		e.Attr.Mtime = *ch.Mtime
+	}
+	e.Attr.Ctime = time.Now().UnixNano()
+	n.act.last = &e
 }
 
 // tell notes what the kernel is told of n.

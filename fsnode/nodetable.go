@@ -39,7 +39,7 @@ func (t *nodeTable) remember(e *engine.Entry, seq uint64) *node {
 	t.mu.Unlock()
 	if known {
 		n.link.Store(e.Link)
-		n.moved(e.Parent, e.Key, seq)
+		n.moved(e.ID, e.Parent, e.Key, seq)
 	}
 	return n
 }
@@ -126,6 +126,13 @@ func (t *nodeTable) drop(n *node) {
 			t.dropped(n)
 		}
 	}
+}
+
+// lookedUp counts a lookup of n.
+func (t *nodeTable) lookedUp(n *node) {
+	t.mu.Lock()
+	n.lookups++
+	t.mu.Unlock()
 }
 
 // opened counts an open handle on n.

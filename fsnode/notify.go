@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +15,7 @@ type kernel interface {
 	EntryNotify(parent uint64, name string) fuse.Status
 	DeleteNotify(parent, child uint64, name string) fuse.Status
 	InodeNotify(node uint64, off, length int64) fuse.Status
+	InodeNotifyStoreCache(node uint64, off int64, data []byte) fuse.Status
 }
 
 // notifier takes back what the kernel was told, on goroutines of its own.
@@ -26,7 +28,7 @@ type kernel interface {
 // fact is queued once.
 //
 // The work is cut into jobs, one for each directory, so that a directory whose
-// lock is held for long holds up only itself.
+// lock is held for long holds up only itself; up to maxNotifiers of them.
 type notifier struct {
 	to  kernel
 	log *slog.Logger
@@ -34,7 +36,7 @@ type notifier struct {
 	mu      sync.Mutex
 	jobs    map[jobKey]*job
 	order   []jobKey // of jobs that are not under way
-	active  map[jobKey]bool
+	active  map[jobKey]*job
 	workers int
 	closed  bool
 	idle    sync.WaitGroup
@@ -58,6 +60,14 @@ type jobKey struct {
 type job struct {
 	names []lostName
 	nodes []uint64
+	end   fileEnd // of the file whose pages these are, as of the newest round
+}
+
+// fileEnd is the length and the last byte of a file.
+type fileEnd struct {
+	size  int64
+	last  byte
+	grown bool // the kernel may take it for shorter
 }
 
 // lostName is a name to drop.
@@ -78,9 +88,12 @@ func (q *notifier) dropAttrs(dir, node uint64) {
 	q.add(jobKey{node: dir}, func(j *job) { j.nodes = append(j.nodes, node) })
 }
 
-// dropPages queues that the pages of a node have changed.
-func (q *notifier) dropPages(node uint64) {
-	q.add(jobKey{node: node, pages: true}, func(*job) {})
+// dropPages queues that the pages of a node have changed, and where it ends.
+func (q *notifier) dropPages(node uint64, end fileEnd) {
+	q.add(jobKey{node: node, pages: true}, func(j *job) {
+		end.grown = end.grown || j.end.grown
+		j.end = end
+	})
 }
 
 func (q *notifier) add(key jobKey, fn func(*job)) {
@@ -90,13 +103,13 @@ func (q *notifier) add(key jobKey, fn func(*job)) {
 		return
 	}
 	if q.jobs == nil {
-		q.jobs, q.active = map[jobKey]*job{}, map[jobKey]bool{}
+		q.jobs, q.active = map[jobKey]*job{}, map[jobKey]*job{}
 	}
 	j := q.jobs[key]
 	if j == nil {
 		j = &job{}
 		q.jobs[key] = j
-		if !q.active[key] {
+		if q.active[key] == nil {
 			q.order = append(q.order, key)
 		}
 	}
@@ -118,7 +131,7 @@ func (q *notifier) work() {
 		q.order = q.order[1:]
 		j := q.jobs[key]
 		delete(q.jobs, key)
-		q.active[key] = true
+		q.active[key] = j
 		q.mu.Unlock()
 		q.do(key, j)
 		q.mu.Lock()
@@ -143,7 +156,21 @@ func (q *notifier) busy(dir uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := jobKey{node: dir}
-	return q.jobs[key] != nil || q.active[key]
+	return q.jobs[key] != nil || q.active[key] != nil
+}
+
+// tells reports whether it is to be told, or being told, that a name does not stand
+// for what the kernel takes it for.
+func (q *notifier) tells(at fileName) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := jobKey{node: at.dir}
+	for _, j := range []*job{q.jobs[key], q.active[key]} {
+		if j != nil && slices.ContainsFunc(j.names, func(l lostName) bool { return l.name == at.name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // close ends the work: what is queued is not told any more. It returns when the
@@ -160,6 +187,13 @@ const noName = "/"
 
 // do does one job.
 //
+// To drop pages makes the kernel ask for attributes, but a process that reads a
+// mapped file behind its old end does not: it would be killed by SIGBUS until
+// somebody calls stat. To store the last byte lengthens the file in the kernel at
+// once. The page that it lies in does not count as read by that, unless the byte is
+// all of it, so it is fetched as any other; if it has been fetched since the pages
+// were dropped, from a newer version, that is noted, and dropped with the next round.
+//
 // Names come first: each takes the lock of the directory, so after it every
 // reply that was on its way to the directory has been taken in, and what it has
 // brought is found: the name, and for dropAttrs the inode. Where there are none,
@@ -170,6 +204,9 @@ func (q *notifier) do(key jobKey, j *job) {
 	if key.pages {
 		q.pages.Add(1)
 		q.sent(q.to.InodeNotify(key.node, 0, 0))
+		if end := j.end; end.grown && end.size > 0 {
+			q.sent(q.to.InodeNotifyStoreCache(key.node, end.size-1, []byte{end.last}))
+		}
 		return
 	}
 	for _, l := range j.names {

@@ -28,32 +28,68 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	}
 	fs.settle(n, in.Pid)
 	h := newFileHandle(n, in.Flags, in.Pid)
+	if h.trunc {
+		n.cutting.Lock()
+		defer n.cutting.Unlock()
+	}
+	h.again = fs.late.has(in.Pid)
 	err := fs.view(n, func(tx Tx, e *engine.Entry) error {
-		fs.nodes.opened(n)
+		if err := fs.openNode(h, n, tx, e); err != nil {
+			return err
+		}
 		return fs.openEntry(h, tx, e, in.Flags)
 	})
 	if errors.Is(err, errStale) {
 		err = fs.openStale(h, in.Flags)
 	}
+	late := errors.Is(err, errStale) && !h.again
+	if late || h.again {
+		fs.late.set(in.Pid, late)
+	}
+	if late {
+		// Not ENOENT, though that may be how it is: the kernel does not say whether
+		// the file is to be made.
+		return fuse.Status(errStale)
+	}
 	if err != nil {
 		return fs.status("open", n, err)
 	}
 	h.opened()
-	switch {
-	case h.n != n:
-		h.inode = n.id
-		h.n.lend(n.id, +1)
-		fs.follow.watch(h.n)
-	case n.isAnother():
-		fs.follow.watch(n)
+	if h.n != n {
+		h.host = n
+		h.n.lend(n, +1)
 	}
-	if e := n.lastEntry(); e != nil && n.believesOther(e) {
+	if e := h.n.lastEntry(); e != nil && n.believesOther(e) {
 		fs.expireAttr(n)
 	}
 	h.kill = in.Mode&fuse.OPEN_KILL_SUIDGID != 0
 	out.Fh = fs.files.add(h)
 	out.OpenFlags = fileFlags(h.writable)
 	return fuse.OK
+}
+
+// openNode counts h, which the kernel opens as the inode of n, as open on e: on n
+// itself, or if others have put e in the place of the file that n stands for, on
+// the node of e. errStale when the inode has pages of another file: they could not
+// be told apart. The kernel then looks the name up again and opens another one.
+//
+// Preconditions: n.loc is held.
+func (fs *fileSystem) openNode(h *fileHandle, n *node, tx Tx, e *engine.Entry) error {
+	h.n = n
+	if uint64(e.ID) == n.id || n.orphan {
+		fs.nodes.opened(n)
+		return nil
+	}
+	if !h.again || fs.nodes.isOpen(n) && n.holdsPages() {
+		return errStale
+	}
+	for _, guest := range n.guests() {
+		if guest.id != uint64(e.ID) && guest.holdsPages() {
+			return errStale
+		}
+	}
+	h.n = fs.nodes.open(e, tx.Seq())
+	return nil
 }
 
 // newFileHandle returns a handle for open(2)'s flags.
@@ -81,6 +117,9 @@ func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uin
 	if e.IsContainer() {
 		return syscall.EISDIR
 	}
+	if e.Link && !h.n.link.Load() {
+		return errStale // the kernel looks again, and follows it
+	}
 	if e.Link {
 		return syscall.ELOOP
 	}
@@ -91,6 +130,7 @@ func (fs *fileSystem) openEntry(h *fileHandle, tx Tx, e *engine.Entry, flags uin
 		}
 		h.ver = v
 	}
+	h.base = base{e.Incarnation, imageSize(e)}
 	h.n.setLast(e)
 	return nil
 }
@@ -130,7 +170,8 @@ func (fs *fileSystem) expireAttr(n *node) {
 // become of the entry meanwhile; or the file that has the name now, which
 // another mount has put there while the old one is open here. In that case the
 // handle is on a node of its own, as if the caller had looked the name up a
-// moment later. errStale when there is nothing.
+// moment later; but first the kernel is told to look again (openNode). errStale for
+// that, and when there is nothing.
 func (fs *fileSystem) openStale(h *fileHandle, flags uint32) error {
 	n := h.n
 	if n.dir {
@@ -151,14 +192,11 @@ func (fs *fileSystem) openStale(h *fileHandle, flags uint32) error {
 	}
 	return fs.store.View(func(tx Tx) error {
 		e, err := n.entry(tx)
-		switch {
-		case err == nil:
-			fs.nodes.opened(n)
-		case errors.Is(err, errStale) && n.holdsPages():
-			// Those of two files cannot be told apart in one inode. On ESTALE the
-			// kernel looks the name up again and opens another one.
-		case errors.Is(err, errStale):
-			e, err = n.successor(tx, func(e *engine.Entry) { h.n = fs.nodes.open(e, tx.Seq()) })
+		if errors.Is(err, errStale) {
+			e, err = n.successor(tx, func(*engine.Entry) {})
+		}
+		if err == nil {
+			err = fs.openNode(h, n, tx, &e)
 		}
 		if err != nil {
 			return err
@@ -268,8 +306,8 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	fs.releaseHandle(h)
-	if h.inode != 0 {
-		n.lend(h.inode, -1)
+	if h.host != nil {
+		n.lend(h.host, -1)
 	}
 	if h.writable {
 		n.countWriter(-1)
@@ -303,36 +341,6 @@ func (fs *fileSystem) releaseHandle(h *fileHandle) {
 	if err := h.ver.close(); err != nil {
 		fs.status("release", h.n, err)
 	}
-}
-
-// flushTruncation publishes a truncation that was not followed by a write.
-//
-// Preconditions: h.mu is held.
-func (fs *fileSystem) flushTruncation(h *fileHandle) error {
-	if !h.trunc {
-		return nil
-	}
-	err := fs.update(h.n, func(tx Tx, e *engine.Entry) error {
-		if isDrafted(e) {
-			// No text yet: that is no value of the type, unless of null.
-			_, err := publishText(tx, e, nil)
-			return err
-		}
-		err := putWhole(tx, e, nil)
-		if imageSize(e) == 0 {
-			// It was empty before: O_TRUNC changes the time all the same.
-			err = touch(tx, e)
-		}
-		if err == nil && h.kill {
-			_, err = clearSetID(tx, e)
-		}
-		return err
-	})
-	if err == nil {
-		h.trunc, h.kill = false, false
-		h.n.unstageHandle(h)
-	}
-	return err
 }
 
 // Fsync publishes what the handle has staged and makes the store durable.

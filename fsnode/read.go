@@ -47,10 +47,14 @@ func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse
 func (fs *fileSystem) readHandle(h *fileHandle, p []byte, off int64, direct bool) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.trunc {
+	if h.seesNothing() {
 		return 0, nil
 	}
 	if h.draft != nil && h.draft.dirty {
+		if !direct {
+			h.n.readPages()
+			h.n.gotPages(mixedPages, 0)
+		}
 		if off >= int64(len(h.draft.text)) {
 			return 0, nil
 		}
@@ -60,6 +64,7 @@ func (fs *fileSystem) readHandle(h *fileHandle, p []byte, off int64, direct bool
 	switch {
 	case !direct:
 		h.n.readPages()
+		h.ver.seq = min(h.ver.seq, 1) // the hint may be behind what the follower has come to
 		if err := fs.refresh(h); err != nil {
 			return 0, err
 		}

@@ -58,7 +58,7 @@ func (fs *fileSystem) remove(cancel <-chan struct{}, op string, in *fuse.InHeade
 			err = errStale
 		}
 		if err == nil {
-			err = fs.removeEntry(&e)
+			err = fs.removeEntry(fileName{dir.id, name}, &e)
 		}
 		if !errors.Is(err, errRetry) {
 			return fs.status(op, dir, err)
@@ -68,7 +68,7 @@ func (fs *fileSystem) remove(cancel <-chan struct{}, op string, in *fuse.InHeade
 
 // removeEntry removes e, or makes it an orphan when it is open. errRetry when
 // it is not there any more.
-func (fs *fileSystem) removeEntry(e *engine.Entry) error {
+func (fs *fileSystem) removeEntry(at fileName, e *engine.Entry) error {
 	n := fs.nodes.get(uint64(e.ID))
 	if n != nil {
 		n.loc.Lock()
@@ -112,16 +112,16 @@ func (fs *fileSystem) removeEntry(e *engine.Entry) error {
 		ghost.close()
 		return err
 	}
-	fs.removed(n, e, orphan, ghost, seq)
+	fs.removed(n, at, e, orphan, ghost, seq)
 	return nil
 }
 
-// removed notes that the name of e is gone: it is an orphan, or what is left of
+// removed notes that the name at of e is gone: it is an orphan, or what is left of
 // it is its image.
 //
 // Preconditions: n.loc is held for writing.
-func (fs *fileSystem) removed(n *node, e *engine.Entry, orphan bool, ghost version, seq uint64) {
-	fs.follow.letGo(n)
+func (fs *fileSystem) removed(n *node, at fileName, e *engine.Entry, orphan bool, ghost version, seq uint64) {
+	fs.follow.letGo(n, at)
 	n.seq = seq
 	if orphan {
 		n.orphan, n.owned = true, true

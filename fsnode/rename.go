@@ -47,7 +47,7 @@ func (fs *fileSystem) rename(odir *node, oldName string, ndir *node, newName str
 		return syscall.EPERM
 	}
 	if v, _ := fs.virtualChild(ndir, newName); v != nil {
-		return fs.renameToVirtual(odir, oldName, ndir, v, flags)
+		return fs.renameToVirtual(odir, oldName, ndir, newName, v, flags)
 	}
 	for {
 		err := fs.tryRename(odir, oldName, ndir, newName, flags)
@@ -69,7 +69,9 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 		return err
 	}
 	from, to := fileName{odir.id, oldName}, fileName{ndir.id, newName}
-	if fs.follow.finds(from, &src) || fs.follow.finds(to, &dst) {
+	// A file that the kernel finds and others have removed needs no burial.
+	buries := dst.ID != 0 || src.IsContainer()
+	if fs.follow.finds(from, &src) || buries && fs.follow.finds(to, &dst) {
 		// The kernel would move or bury another file than is there. It asks what
 		// is there, and comes back.
 		return errStale
@@ -128,10 +130,10 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	switch {
 	case n2 == nil:
 	case exchange:
-		fs.follow.letGo(n2)
+		fs.follow.unname(n2, to)
 		n2.placed(src.Parent, src.Key, seq)
 	default:
-		fs.removed(n2, &dst, r.orphan, r.ghost, seq)
+		fs.removed(n2, to, &dst, r.orphan, r.ghost, seq)
 	}
 	if n1 != nil {
 		n1.placed(ndir.eid, nkey, seq)

@@ -1,6 +1,7 @@
 package fsnode
 
 import (
+	"errors"
 	"math"
 	"syscall"
 	"time"
@@ -74,7 +75,12 @@ func (fs *fileSystem) setAttr(n *node, in *fuse.SetAttrIn) error {
 	}
 	size, ok := in.GetSize()
 	if !ok {
-		return fs.update(n, also)
+		err := fs.update(n, also)
+		if errors.Is(err, errStale) && fs.isLeft(n) {
+			n.changeLast(change)
+			err = nil
+		}
+		return err
 	}
 	if size > math.MaxInt64 {
 		return syscall.EFBIG
@@ -88,21 +94,29 @@ func (fs *fileSystem) setAttr(n *node, in *fuse.SetAttrIn) error {
 			return fs.truncateHandle(h, int64(size), also)
 		}
 	}
-	return fs.update(n, func(tx Tx, e *engine.Entry) error {
-		return fs.alsoDo(tx, e, truncatePath(tx, e, int64(size)), also)
+	return n.edit(nil, func(fresh bool) (applied bool, err error) {
+		err = fs.update(n, func(tx Tx, e *engine.Entry) error {
+			applied = !isDrafted(e)
+			return fs.alsoDo(tx, e, truncatePath(tx, e, fresh, int64(size)), also)
+		})
+		return applied, err
 	})
 }
 
 // truncatePath is truncate(2), which has no handle to stage anything in: a
 // declared scalar takes the cut text only if that is a value.
-func truncatePath(tx Tx, e *engine.Entry, size int64) error {
+func truncatePath(tx Tx, e *engine.Entry, fresh bool, size int64) error {
 	if e.IsContainer() {
 		return syscall.EISDIR
 	}
 	if e.Link {
 		return syscall.EINVAL
 	}
-	if !isDrafted(e) {
+	switch {
+	case isDrafted(e):
+	case fresh:
+		return spliceFresh(tx, e, size, nil)
+	default:
 		return resize(tx, e, size)
 	}
 	if size > encoding.MaxDeclaredBytes {

@@ -3,7 +3,9 @@ package fsnode
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,7 +128,7 @@ func (d snapshotsDir) rmdir(cancel <-chan struct{}, name string) error {
 	if err := d.fs.store.DropSnapshot(cancelContext{cancel}, name); err != nil {
 		return err
 	}
-	d.fs.frozens.dropped(&snap)
+	d.fs.frozens.dropped(frozenPrefix(false, snap.Number))
 	return nil
 }
 
@@ -153,37 +155,50 @@ func (fs *fileSystem) listSnapshots(d *dirHandle, dir snapshotsDir, pos uint64, 
 		}
 		d.names = names
 	}
+	added := false
 	for i := int(pos - posDotDot); i < len(d.names); i++ {
-		snap, err := fs.store.FindSnapshot(d.names[i])
-		if errors.Is(err, engine.ErrNotFound) {
+		l, name, err := fs.listedSnapshot(d.names[i], plus)
+		if errors.Is(err, engine.ErrNotFound) || errors.Is(err, errStale) {
 			continue
 		}
-		if err != nil {
-			return err
+		if err != nil && added {
+			// An error now would take back the lookups of what was added, which are
+			// counted. The next request begins here.
+			return nil
 		}
-		f, err := fs.frozens.ofSnapshot(fs, &snap)
 		if err != nil {
 			return err
 		}
 		e := fuse.DirEntry{
-			Name: snap.Name, Ino: f.ino(engine.RootID), Mode: syscall.S_IFDIR, Off: posNames + uint64(i),
-		}
-		l := &listed{frozen: f}
-		if plus {
-			root, err := f.root()
-			if errors.Is(err, errStale) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			l.entry = &root
+			Name: name, Ino: l.frozen.ino(engine.RootID), Mode: syscall.S_IFDIR, Off: posNames + uint64(i),
 		}
 		if !add(e, l) {
 			break
 		}
+		added = true
 	}
 	return nil
+}
+
+// listedSnapshot returns a snapshot for a listing, and its name.
+func (fs *fileSystem) listedSnapshot(name string, plus bool) (*listed, string, error) {
+	snap, err := fs.store.FindSnapshot(name)
+	if err != nil {
+		return nil, "", err
+	}
+	f, err := fs.frozens.ofSnapshot(fs, &snap)
+	if err != nil {
+		return nil, "", err
+	}
+	l := &listed{frozen: f}
+	if plus {
+		root, err := f.root()
+		if err != nil {
+			return nil, "", err
+		}
+		l.entry = &root
+	}
+	return l, snap.Name, nil
 }
 
 // process identifies a process for as long as the machine runs.
@@ -316,8 +331,7 @@ func (fz *frozens) ofSnapshot(fs *fileSystem, snap *engine.Snapshot) (*frozen, e
 }
 
 // dropped lets go what is kept of a snapshot that was dropped.
-func (fz *frozens) dropped(snap *engine.Snapshot) {
-	prefix := frozenPrefix(false, snap.Number)
+func (fz *frozens) dropped(prefix uint64) {
 	fz.mu.Lock()
 	f := fz.snaps[prefix]
 	delete(fz.snaps, prefix)
@@ -325,6 +339,13 @@ func (fz *frozens) dropped(snap *engine.Snapshot) {
 	if f != nil {
 		f.dropped()
 	}
+}
+
+// snapshots returns those that the kernel may know.
+func (fz *frozens) snapshots() []*frozen {
+	fz.mu.Lock()
+	defer fz.mu.Unlock()
+	return slices.Collect(maps.Values(fz.snaps))
 }
 
 // len returns how many versions are kept for now.

@@ -211,7 +211,7 @@ func (fs *fileSystem) removeVirtual(dir *node, v virtual, isDir bool) error {
 }
 
 // renameToVirtual is Rename onto a virtual file.
-func (fs *fileSystem) renameToVirtual(odir *node, name string, ndir *node, v virtual, flags uint32) error {
+func (fs *fileSystem) renameToVirtual(odir *node, name string, ndir *node, newName string, v virtual, flags uint32) error {
 	t, ok := v.(virtualTarget)
 	if !ok || ndir.virtual != nil {
 		return syscall.EPERM
@@ -226,15 +226,16 @@ func (fs *fileSystem) renameToVirtual(odir *node, name string, ndir *node, v vir
 	if e.IsContainer() || e.Link {
 		return syscall.EINVAL
 	}
-	if err := fs.replaceVirtual(&e, t); err != nil {
+	if err := fs.replaceVirtual(fileName{odir.id, name}, &e, t); err != nil {
 		return err
 	}
+	fs.follow.notes.dropName(fileName{ndir.id, newName}, uint64(e.ID), false) // the kernel moves the name
 	t.applied()
 	return nil
 }
 
 // replaceVirtual gives e, which becomes the content of t, up.
-func (fs *fileSystem) replaceVirtual(e *engine.Entry, t virtualTarget) error {
+func (fs *fileSystem) replaceVirtual(at fileName, e *engine.Entry, t virtualTarget) error {
 	n := fs.nodes.get(uint64(e.ID))
 	defer lockPlaces(n, nil)()
 	var seq uint64
@@ -250,7 +251,7 @@ func (fs *fileSystem) replaceVirtual(e *engine.Entry, t virtualTarget) error {
 		return t.replace(tx, &now)
 	})
 	if err == nil && n != nil {
-		fs.removed(n, e, false, version{}, seq)
+		fs.removed(n, at, e, false, version{}, seq)
 	}
 	return err
 }

@@ -79,14 +79,14 @@ func (fs *fileSystem) writeHandle(h *fileHandle, off int64, data []byte, kill bo
 	kill = kill || h.kill
 	var killed bool
 	var next *draft
-	err := fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
+	err := fs.edit(h, func(tx Tx, e *engine.Entry, fresh bool) error {
 		next = nil
 		if isDrafted(e) {
 			var err error
 			next, err = writeDraft(tx, e, h.draft, h.trunc, off, data)
 			return err
 		}
-		if err := splice(tx, e, h.trunc, off, data); err != nil {
+		if err := splice(tx, e, fresh, off, data); err != nil {
 			return err
 		}
 		if pages != nil {
@@ -122,13 +122,13 @@ func (fs *fileSystem) truncateHandle(h *fileHandle, size int64, also func(Tx, *e
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var next *draft
-	err := fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
+	err := fs.edit(h, func(tx Tx, e *engine.Entry, fresh bool) error {
 		next = nil
 		var err error
 		switch {
 		case isDrafted(e):
 			next, err = truncateDraft(tx, e, h.draft, h.trunc, size)
-		case h.trunc:
+		case fresh:
 			err = spliceFresh(tx, e, size, nil)
 		default:
 			err = resize(tx, e, size)
@@ -168,6 +168,19 @@ func (h *fileHandle) written(d *draft) {
 	h.n.unstageHandle(h)
 }
 
+// edit publishes a change of the image that is made through h; see node.edit.
+//
+// Preconditions: h.mu is held.
+func (fs *fileSystem) edit(h *fileHandle, fn func(tx Tx, e *engine.Entry, fresh bool) error) error {
+	return h.n.edit(h, func(fresh bool) (applied bool, err error) {
+		err = fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
+			applied = !isDrafted(e)
+			return fn(tx, e, fresh)
+		})
+		return applied, err
+	})
+}
+
 // updateOpen is update for an open file, which goes on without a name when
 // somebody outside this mount has removed it.
 //
@@ -183,10 +196,16 @@ func (fs *fileSystem) updateOpen(h *fileHandle, fn func(Tx, *engine.Entry) error
 	return nil
 }
 
+// Modes of fallocate(2).
+const (
+	keepSize  = 0x1
+	punchHole = 0x2
+	zeroRange = 0x10
+)
+
 // Fallocate extends a file, or zeroes a part of it. There is nothing to
 // reserve, since a write takes new space in any case.
 func (fs *fileSystem) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
-	const keepSize, punchHole, zeroRange = 0x1, 0x2, 0x10
 	h := fs.files.get(in.Fh)
 	if h == nil || h.file != nil {
 		return fuse.EBADF
@@ -200,29 +219,48 @@ func (fs *fileSystem) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.St
 	off, end := int64(in.Offset), int64(in.Offset+in.Length)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	err := fs.updateOpen(h, func(tx Tx, e *engine.Entry) error {
-		if isDrafted(e) || h.trunc {
+	err := fs.edit(h, func(tx Tx, e *engine.Entry, fresh bool) error {
+		if isDrafted(e) {
 			return syscall.EOPNOTSUPP
 		}
-		size := imageSize(e)
-		if in.Mode&(punchHole|zeroRange) != 0 && off < size {
-			if err := zero(tx, e, off, min(end, size)); err != nil {
-				return err
-			}
-		}
-		if in.Mode&keepSize != 0 || end <= size {
-			return nil
-		}
-		now, err := tx.Lookup(e.Parent, e.Key)
-		if err != nil {
+		if err := allocate(tx, e, fresh, in.Mode, off, end); err != nil {
 			return err
 		}
-		return resize(tx, &now, end)
+		if h.kill {
+			_, err := clearSetID(tx, e)
+			return err
+		}
+		return nil
 	})
 	if err == nil {
-		h.seq.active = false
+		h.written(nil)
 	}
 	return fs.status("fallocate", h.n, err)
+}
+
+// allocate is fallocate of [off, end) on an image, in one of the modes that there
+// are. fresh means that the old image does not count.
+func allocate(tx Tx, e *engine.Entry, fresh bool, mode uint32, off, end int64) error {
+	size := imageSize(e)
+	if fresh {
+		if mode&keepSize != 0 {
+			end = 0
+		}
+		return spliceFresh(tx, e, end, nil)
+	}
+	if mode&(punchHole|zeroRange) != 0 && off < size {
+		if err := zero(tx, e, off, min(end, size)); err != nil {
+			return err
+		}
+	}
+	if mode&keepSize != 0 || end <= size {
+		return nil
+	}
+	now, err := tx.Lookup(e.Parent, e.Key)
+	if err != nil {
+		return err
+	}
+	return resize(tx, &now, end)
 }
 
 // zero overwrites a part of an image with zeros.

@@ -120,6 +120,9 @@ func (fs *fileSystem) xattr(n *node, name string) ([]byte, error) {
 		}
 		return nil
 	})
+	if errors.Is(err, errStale) && fs.isLeft(n) {
+		err = engine.ErrNoXattr
+	}
 	return val, err
 }
 
@@ -155,6 +158,9 @@ func (fs *fileSystem) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byt
 		}
 		return err
 	})
+	if errors.Is(err, errStale) && fs.isLeft(n) {
+		return 0, fuse.OK
+	}
 	if err != nil {
 		return 0, fs.status("listxattr", n, err)
 	}
@@ -279,8 +285,13 @@ func (fs *fileSystem) setUserXattr(n *node, name string, val []byte, flags uint3
 		}
 		return tx.SetXattr(dir, key, name, val)
 	})
-	if errors.Is(err, engine.ErrTooLarge) {
+	switch {
+	case errors.Is(err, engine.ErrTooLarge):
 		return syscall.ENOSPC
+	case errors.Is(err, errStale) && fs.isLeft(n) && val == nil:
+		return engine.ErrNoXattr
+	case errors.Is(err, errStale) && fs.isLeft(n):
+		return syscall.ENOENT
 	}
 	return err
 }
@@ -339,7 +350,7 @@ func (fs *fileSystem) rekey(dir engine.ID) {
 		return // who comes to such a file finds it stale, and looks for it then
 	}
 	for _, p := range known {
-		p.n.moved(dir, p.key, seq)
+		p.n.moved(engine.ID(p.n.id), dir, p.key, seq)
 	}
 }
 
