@@ -97,6 +97,9 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 		}
 	}
 	if err != nil {
+		if isAbsent(err) {
+			fs.follow.notes.isAbsent(fileName{dir.id, name})
+		}
 		fs.late.set(in.Pid, false)
 		fs.asked.set(in.Pid, false)
 		return fs.status("lookup", dir, err)

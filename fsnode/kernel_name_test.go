@@ -1,6 +1,7 @@
 package fsnode
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"syscall"
@@ -331,4 +332,27 @@ func TestListingThatFails(t *testing.T) {
 		from = list.Offset
 		require.Equal(t, nodes+1, s.fs.nodes.len())
 	}
+}
+
+// TestAbsentNameIsNoObstacle: the notification about a name may wait for the lock
+// that the kernel holds while it renames onto it. Once the kernel has asked, and
+// there is nothing, it does not matter.
+func TestAbsentNameIsNoObstacle(t *testing.T) {
+	s := newStepper(t)
+	gate := make(chan struct{})
+	t.Cleanup(func() { close(gate) })
+	s.fs.follow.notes.to = gatedKernel{s.kernel, gate}
+	s.foreign(func(tx *engine.Tx) error { return errors.Join(makeDir(tx, "a"), makeDir(tx, "old")) })
+	require.NoError(t, s.fs.follow.step())
+	s.lookup(rootNode, "a")
+	s.lookup(rootNode, "old")
+	s.foreign(func(tx *engine.Tx) error { return remove(tx, "old") })
+	require.NoError(t, s.fs.follow.step())
+	in := fuse.InHeader{NodeId: rootNode}
+	move := func() fuse.Status {
+		return s.fs.Rename(nil, &fuse.RenameIn{InHeader: in, Newdir: rootNode}, "a", "old")
+	}
+	require.Equal(t, fuse.Status(syscall.ESTALE), move())
+	require.Equal(t, fuse.ENOENT, s.fs.Lookup(nil, &in, "old", &fuse.EntryOut{}))
+	require.Equal(t, fuse.OK, move())
 }

@@ -60,7 +60,8 @@ type jobKey struct {
 type job struct {
 	names []lostName
 	nodes []uint64
-	end   fileEnd // of the file whose pages these are, as of the newest round
+	asked map[string]bool // those of names that the kernel has asked for since, and there was nothing
+	end   fileEnd         // of the file whose pages these are, as of the newest round
 }
 
 // fileEnd is the length and the last byte of a file.
@@ -79,7 +80,10 @@ type lostName struct {
 
 // dropName queues that at does not stand for a node any more.
 func (q *notifier) dropName(at fileName, node uint64, gone bool) {
-	q.add(jobKey{node: at.dir}, func(j *job) { j.names = append(j.names, lostName{at.name, node, gone}) })
+	q.add(jobKey{node: at.dir}, func(j *job) {
+		j.names = append(j.names, lostName{at.name, node, gone})
+		delete(j.asked, at.name)
+	})
 }
 
 // dropAttrs queues that a node which the kernel finds in dir has changed; 0 when
@@ -166,11 +170,28 @@ func (q *notifier) tells(at fileName) bool {
 	defer q.mu.Unlock()
 	key := jobKey{node: at.dir}
 	for _, j := range []*job{q.jobs[key], q.active[key]} {
-		if j != nil && slices.ContainsFunc(j.names, func(l lostName) bool { return l.name == at.name }) {
+		if j != nil && !j.asked[at.name] && slices.ContainsFunc(j.names, func(l lostName) bool { return l.name == at.name }) {
 			return true
 		}
 	}
 	return false
+}
+
+// isAbsent notes that the kernel has asked for a name and is told that there is
+// nothing: it takes it for nothing else then.
+func (q *notifier) isAbsent(at fileName) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := jobKey{node: at.dir}
+	for _, j := range []*job{q.jobs[key], q.active[key]} {
+		if j == nil || j.asked[at.name] {
+			continue
+		}
+		if j.asked == nil {
+			j.asked = map[string]bool{}
+		}
+		j.asked[at.name] = true
+	}
 }
 
 // close ends the work: what is queued is not told any more. It returns when the
