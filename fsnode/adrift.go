@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"pongofs/encoding"
 	"pongofs/engine"
 	"pongofs/engine/value"
 )
@@ -38,7 +37,7 @@ func (f *follower) find(now Tx, lost []*node) {
 		case err != nil:
 			missing[eid] = n
 		default:
-			f.checkPages(now, n, &e)
+			f.checkPages(n, &e)
 		}
 	}
 	if len(missing) == 0 || f.old == nil {
@@ -48,7 +47,7 @@ func (f *follower) find(now Tx, lost []*node) {
 		return f.added(old, now, func(e *engine.Entry) bool {
 			if n := missing[e.ID]; n != nil && e.Parent != engine.OrphansID {
 				n.moved(e.ID, e.Parent, e.Key, now.Seq())
-				f.checkPages(now, n, e)
+				f.checkPages(n, e)
 				delete(missing, e.ID)
 			}
 			return len(missing) > 0
@@ -61,56 +60,25 @@ func (f *follower) find(now Tx, lost []*node) {
 }
 
 // checkPages drops the pages of n if e, its entry, has another image.
-func (f *follower) checkPages(now Tx, n *node, e *engine.Entry) {
+func (f *follower) checkPages(n *node, e *engine.Entry) {
 	n.mu.Lock()
 	stale := n.held.pages && (n.held.inc != e.Incarnation || n.held.size != imageSize(e))
 	n.mu.Unlock()
 	if stale {
-		f.dropPages(now, n, e)
+		f.dropPages(n)
 	}
 }
 
-// dropPages queues that the pages of n have changed, to what now has in e if that is
-// not nil. As long as n is open it may be mapped, and the kernel must learn of each
-// change, and when it gets longer where it ends.
-func (f *follower) dropPages(now Tx, n *node, e *engine.Entry) {
-	mapped := e != nil && f.fs.nodes.isOpen(n)
-	var end fileEnd
-	if mapped {
-		end = endOf(now, e)
-	}
+// dropPages queues that the pages of n have changed.
+func (f *follower) dropPages(n *node) {
 	n.mu.Lock()
-	h := &n.held
-	if h.pages = mapped; mapped {
-		size := imageSize(e)
-		end.grown = (h.inc == mixedPages || size > h.size) && n.staged.Load() == 0 // else it ends elsewhere for who writes it
-		h.inc, h.size = e.Incarnation, size
-	}
-	lent := slices.Collect(maps.Keys(h.lent))
+	n.held.pages = false
+	lent := slices.Collect(maps.Keys(n.held.lent))
 	n.mu.Unlock()
-	f.notes.dropPages(n.id, end)
+	f.notes.dropPages(n.id)
 	for _, inode := range lent {
-		f.notes.dropPages(inode, end)
+		f.notes.dropPages(inode)
 	}
-}
-
-// endOf returns where the image of e, which tx has returned, ends; nothing if it
-// cannot be read.
-func endOf(tx Tx, e *engine.Entry) fileEnd {
-	end := fileEnd{size: imageSize(e)}
-	if end.size == 0 {
-		return fileEnd{}
-	}
-	last := []byte{0}
-	if e.HasImage() {
-		if n, err := readImageAt(tx, e, last, end.size-1); err != nil || n != 1 {
-			return fileEnd{}
-		}
-	} else {
-		last = encoding.AppendImage(nil, e.Scalar, e.NoEOL)
-	}
-	end.last = last[len(last)-1]
-	return end
 }
 
 // added calls fn with each entry that has come to a place between two versions,

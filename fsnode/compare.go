@@ -186,11 +186,8 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 	case attrs:
 		f.notes.dropAttrs(h.name.dir, n.id)
 	}
-	switch {
-	case pages && there:
-		f.dropPages(now, n, &e)
-	case pages:
-		f.dropPages(now, n, nil)
+	if pages {
+		f.dropPages(n)
 	}
 	return !n.dir && !there && f.fs.nodes.isOpen(n) && !orphan
 }
@@ -210,6 +207,6 @@ func (f *follower) expire(n *node) {
 		f.notes.dropAttrs(0, n.id)
 	}
 	if h.pages {
-		f.dropPages(nil, n, nil)
+		f.dropPages(n)
 	}
 }

@@ -93,11 +93,6 @@ import (
 // other file (openNode): pages of the file are then dropped from that inode, too
 // (held.lent).
 //
-// # Maps
-//
-// Of an open file of which the kernel has had pages every change is told. If it has
-// grown, so is where it ends (dropPages), since a read of a map asks for no size.
-//
 // # Bounds
 //
 // The follower pins the base, so that it can compare, for no longer than until

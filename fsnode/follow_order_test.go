@@ -210,7 +210,7 @@ func TestDirectoryRemovedByOthers(t *testing.T) {
 }
 
 // TestMapOfAFileThatGrows: who has mapped more than a file had reads on where others
-// have lengthened it, without asking for its size first.
+// have lengthened it, after asking for its size.
 func TestMapOfAFileThatGrows(t *testing.T) {
 	const page = 4096
 	path := newStore(t)
@@ -237,6 +237,7 @@ func TestMapOfAFileThatGrows(t *testing.T) {
 				more = max(more, size)
 				edit(t, store, func(tx *engine.Tx) error { return putText(tx, engine.RootID, "f", more) })
 				inStep(t, store, dir)
+				require.Equal(t, int64(more), sizeOf(filepath.Join(dir, "f")))
 				for _, i := range []int{0, size - 1, more/2 - 1, more - 1} {
 					b, fault := at(i)
 					require.Nil(t, fault, "%d bytes, then %d: byte %d", size, more, i)
@@ -288,6 +289,7 @@ func TestMapOfAFileThatChanges(t *testing.T) {
 			}
 		}
 		inStep(t, store, dir)
+		require.Equal(t, int64(size), sizeOf(filepath.Join(dir, "f")))
 		require.Equal(t, strings.Repeat(string(b), size), string(m[:size]))
 	}
 }

@@ -160,6 +160,13 @@ func (n *node) noteFlush(h *fileHandle) {
 	n.mu.Unlock()
 }
 
+// wasFlushed reports whether a descriptor of h was closed since it was staged.
+func (n *node) wasFlushed(h *fileHandle) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return h.flushed
+}
+
 // settle waits a moment for handles whose descriptors may all be closed to be
 // released, unless the caller is the one who uses them. It reports whether it
 // waited.

@@ -370,48 +370,6 @@ func TestLinkOfAdoptedLeavesNothing(t *testing.T) {
 	require.Equal(t, 1, s.fs.nodes.len(), "only the root is known")
 }
 
-// TestEndOfAMappedFile: the kernel is told where a file ends that has grown, by its
-// last byte, behind the notification that drops its pages; and once.
-func TestEndOfAMappedFile(t *testing.T) {
-	s := newStepper(t)
-	s.foreign(func(tx *engine.Tx) error { return put(tx, "a", "1") })
-	s.step()
-	n := s.lookup(rootNode, "a").NodeId
-	fh := s.openMapped(n)
-	pages := func() (told []string) {
-		for _, line := range s.step() {
-			var id uint64
-			var off int64
-			if _, err := fmt.Sscanf(line, "store %d %d", &id, &off); err == nil || line == fmt.Sprintf("inode %d 0", n) {
-				told = append(told, line)
-			}
-		}
-		return told
-	}
-	drop := fmt.Sprintf("inode %d 0", n)
-	text := func(text string) {
-		s.foreign(func(tx *engine.Tx) error {
-			_, err := tx.PutImage(engine.RootID, value.String("a"), value.KindString, []byte(text), engine.PutOptions{NoEOL: true})
-			return err
-		})
-	}
-	text("twelve")
-	require.Equal(t, []string{drop, fmt.Sprintf("store %d 5 \"e\"", n)}, pages())
-	text("thirty")
-	require.Equal(t, []string{drop}, pages(), "of the same length")
-	text("sixteen") // nobody has read a page since
-	require.Equal(t, []string{drop, fmt.Sprintf("store %d 6 \"n\"", n)}, pages())
-	text("four")
-	require.Equal(t, []string{drop}, pages())
-	s.foreign(func(tx *engine.Tx) error { return put(tx, "b", "1") })
-	require.Empty(t, pages())
-	s.release(fh)
-	text("seventeen")
-	require.Equal(t, []string{drop}, pages(), "nobody maps it")
-	text("eighteen and more")
-	require.Empty(t, pages())
-}
-
 // TestMissingFileIsLookedUpAgain: the kernel takes ENOENT for the end also when it
 // is about to make the file, and asks for the attributes of what had the name.
 func TestMissingFileIsLookedUpAgain(t *testing.T) {

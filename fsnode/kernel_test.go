@@ -42,10 +42,6 @@ func (k *toldKernel) InodeNotify(node uint64, off, _ int64) fuse.Status {
 	return k.add("inode %d %d", node, off)
 }
 
-func (k *toldKernel) InodeNotifyStoreCache(node uint64, off int64, data []byte) fuse.Status {
-	return k.add("store %d %d %q", node, off, data)
-}
-
 // stepper is a mount without a kernel.
 type stepper struct {
 	*testing.T

@@ -15,7 +15,6 @@ type kernel interface {
 	EntryNotify(parent uint64, name string) fuse.Status
 	DeleteNotify(parent, child uint64, name string) fuse.Status
 	InodeNotify(node uint64, off, length int64) fuse.Status
-	InodeNotifyStoreCache(node uint64, off int64, data []byte) fuse.Status
 }
 
 // notifier takes back what the kernel was told, on goroutines of its own.
@@ -61,14 +60,6 @@ type job struct {
 	names []lostName
 	nodes []uint64
 	asked map[string]bool // those of names that the kernel has asked for since, and there was nothing
-	end   fileEnd         // of the file whose pages these are, as of the newest round
-}
-
-// fileEnd is the length and the last byte of a file.
-type fileEnd struct {
-	size  int64
-	last  byte
-	grown bool // the kernel may take it for shorter
 }
 
 // lostName is a name to drop.
@@ -92,12 +83,9 @@ func (q *notifier) dropAttrs(dir, node uint64) {
 	q.add(jobKey{node: dir}, func(j *job) { j.nodes = append(j.nodes, node) })
 }
 
-// dropPages queues that the pages of a node have changed, and where it ends.
-func (q *notifier) dropPages(node uint64, end fileEnd) {
-	q.add(jobKey{node: node, pages: true}, func(j *job) {
-		end.grown = end.grown || j.end.grown
-		j.end = end
-	})
+// dropPages queues that the pages of a node have changed.
+func (q *notifier) dropPages(node uint64) {
+	q.add(jobKey{node: node, pages: true}, func(*job) {})
 }
 
 func (q *notifier) add(key jobKey, fn func(*job)) {
@@ -208,13 +196,6 @@ const noName = "/"
 
 // do does one job.
 //
-// To drop pages makes the kernel ask for attributes, but a process that reads a
-// mapped file behind its old end does not: it would be killed by SIGBUS until
-// somebody calls stat. To store the last byte lengthens the file in the kernel at
-// once. The page that it lies in does not count as read by that, unless the byte is
-// all of it, so it is fetched as any other; if it has been fetched since the pages
-// were dropped, from a newer version, that is noted, and dropped with the next round.
-//
 // Names come first: each takes the lock of the directory, so after it every
 // reply that was on its way to the directory has been taken in, and what it has
 // brought is found: the name, and for dropAttrs the inode. Where there are none,
@@ -225,9 +206,6 @@ func (q *notifier) do(key jobKey, j *job) {
 	if key.pages {
 		q.pages.Add(1)
 		q.sent(q.to.InodeNotify(key.node, 0, 0))
-		if end := j.end; end.grown && end.size > 0 {
-			q.sent(q.to.InodeNotifyStoreCache(key.node, end.size-1, []byte{end.last}))
-		}
 		return
 	}
 	for _, l := range j.names {
