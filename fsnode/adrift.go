@@ -128,8 +128,9 @@ func (f *follower) added(old, now Tx, fn func(*engine.Entry) bool) error {
 	return nil
 }
 
-// before returns a directory as it is in the base, nil if it is not there.
-func (f *follower) before(id engine.ID) *engine.Entry {
+// viewOld calls fn with the base of the last round that has ended, if one is held;
+// again when it was closed meanwhile, since then there is a newer one.
+func (f *follower) viewOld(fn func(old Tx) error) error {
 	const tries = 3
 	for range tries {
 		f.mu.Lock()
@@ -138,45 +139,38 @@ func (f *follower) before(id engine.ID) *engine.Entry {
 		if old == nil {
 			break
 		}
-		var e engine.Entry
-		err := old.View(func(old Tx) (err error) {
-			e, err = old.Stat(id)
+		if err := old.View(fn); !errors.Is(err, engine.ErrClosed) {
 			return err
-		})
-		if err == nil {
-			return &e
-		}
-		if !errors.Is(err, engine.ErrClosed) {
-			break
 		}
 	}
-	return nil
+	return errStale
+}
+
+// before returns a directory as it is in the base, nil if it is not there.
+func (f *follower) before(id engine.ID) *engine.Entry {
+	var e engine.Entry
+	err := f.viewOld(func(old Tx) (err error) {
+		e, err = old.Stat(id)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return &e
 }
 
 // locate returns where the entry of an id is in tx, for a request that has come
 // before the follower: others have moved it since the base. errStale when it is
 // nowhere.
 func (f *follower) locate(tx Tx, id engine.ID) (found engine.Entry, err error) {
-	const tries = 3
-	for range tries {
-		f.mu.Lock()
-		old := f.old
-		f.mu.Unlock()
-		if old == nil {
-			break
-		}
-		err = old.View(func(old Tx) error {
-			return f.added(old, tx, func(e *engine.Entry) bool {
-				if e.ID == id {
-					found = *e
-				}
-				return e.ID != id
-			})
+	err = f.viewOld(func(old Tx) error {
+		return f.added(old, tx, func(e *engine.Entry) bool {
+			if e.ID == id {
+				found = *e
+			}
+			return e.ID != id
 		})
-		if !errors.Is(err, engine.ErrClosed) {
-			break // else it was closed meanwhile: there is a newer one
-		}
-	}
+	})
 	if err == nil && found.ID == 0 {
 		err = errStale
 	}
