@@ -69,14 +69,11 @@ func (p *pongo) put(key, text string) error {
 }
 
 func (p *pongo) batch(keys []string, text string) error {
-	return p.store.Update(func(tx *engine.Tx) error {
-		for _, key := range keys {
-			if _, err := tx.Put(p.dir, value.String(key), value.String(text), declared); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	members := make([]engine.Member, len(keys))
+	for i, key := range keys {
+		members[i] = engine.Member{Key: value.String(key), Value: value.String(text)}
+	}
+	return p.store.Update(func(tx *engine.Tx) error { return tx.PutAll(p.dir, members, declared) })
 }
 
 func (p *pongo) get(key string) (string, error) {

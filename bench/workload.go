@@ -159,8 +159,8 @@ func appendTo(some, n int) func(*workload, opener, string) (time.Duration, error
 	}
 }
 
-// batches updates a thousand random keys in one transaction; the time is that
-// of one key.
+// batches updates a thousand random keys in one transaction, each store by the
+// call that it has for many; the time is that of one key.
 func batches(w *workload, o opener, home string) (time.Duration, error) {
 	p, err := w.filled(o, home)
 	if err != nil {

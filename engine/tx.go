@@ -41,6 +41,7 @@ type Tx struct {
 	index      map[ID]*openContainer
 	indexed    int
 	key        []byte // scratch for an encoded key
+	bytes      []byte // scratch for the file image of a string
 	dEntries   int64
 	dConts     int64
 

@@ -176,68 +176,86 @@ func (tx *Tx) newItem(kind value.Kind, a NewAttr) container.Item {
 // Storing what is there already changes nothing, the times included.
 func (tx *Tx) Put(dir ID, key value.Value, v value.Value, o PutOptions) (e Entry, err error) {
 	defer tx.end(tx.begin(), &err)
-	switch v.Kind() {
-	case value.KindString:
-		image := []byte(v.AsString())
-		if !o.NoEOL && !o.Link {
-			image = append(image, '\n')
-		}
-		return tx.putImage(dir, key, value.KindString, image, o)
-	case value.KindBytes:
-		return tx.putImage(dir, key, value.KindBytes, []byte(v.AsString()), o)
+	content, blob, err := tx.content(v, o)
+	if err != nil {
+		return e, err
 	}
-	if !v.Kind().IsScalar() {
-		return e, fmt.Errorf("value %v: %w", v, ErrKind)
-	}
-	var content container.Item
-	content.Kind = v.Kind()
-	content.Flags = flags(o) &^ container.Link
-	switch v.Kind() {
-	case value.KindBool:
-		if v.AsBool() {
-			content.Num = 1
-		}
-	case value.KindInt:
-		content.Num = uint64(v.AsInt())
-	case value.KindDatetime:
-		content.Num = uint64(v.AsMicro())
-	case value.KindFloat:
-		content.Num = math.Float64bits(v.AsFloat())
-	case value.KindUUID:
-		u := v.AsUUID()
-		content.Inline = u[:]
-	}
-	return tx.put(dir, key, &content, nil, o)
+	return tx.put(dir, key, &content, blob, o)
 }
 
 // PutImage is Put of a string, bytes or raw value by its file image; kind is
 // KindString, KindBytes, or KindInvalid for Raw.
 func (tx *Tx) PutImage(dir ID, key value.Value, kind value.Kind, image []byte, o PutOptions) (e Entry, err error) {
 	defer tx.end(tx.begin(), &err)
-	return tx.putImage(dir, key, kind, image, o)
+	content, blob, err := imageContent(kind, image, o)
+	if err != nil {
+		return e, err
+	}
+	return tx.put(dir, key, &content, blob, o)
 }
 
-func (tx *Tx) putImage(dir ID, key value.Value, kind value.Kind, image []byte, o PutOptions) (Entry, error) {
-	var content container.Item
-	content.Flags = flags(o) &^ container.NoEOL
+// content returns a scalar as the content of an item. The image of a string or
+// bytes is apart, in blob, when it is too large for Inline; either is good until
+// the next call.
+func (tx *Tx) content(v value.Value, o PutOptions) (it container.Item, blob []byte, err error) {
+	it.Kind = v.Kind()
+	it.Flags = flags(o) &^ container.Link
+	switch v.Kind() {
+	case value.KindString, value.KindBytes:
+		tx.bytes = append(tx.bytes[:0], v.AsString()...)
+		if v.Kind() == value.KindString && !o.NoEOL && !o.Link {
+			tx.bytes = append(tx.bytes, '\n')
+		}
+		image := tx.bytes
+		if cap(image) > maxScratch {
+			tx.bytes = nil
+		}
+		return imageContent(v.Kind(), image, o)
+	case value.KindNull:
+	case value.KindBool:
+		if v.AsBool() {
+			it.Num = 1
+		}
+	case value.KindInt:
+		it.Num = uint64(v.AsInt())
+	case value.KindDatetime:
+		it.Num = uint64(v.AsMicro())
+	case value.KindFloat:
+		it.Num = math.Float64bits(v.AsFloat())
+	case value.KindUUID:
+		u := v.AsUUID()
+		it.Inline = u[:]
+	default:
+		return it, nil, fmt.Errorf("value %v: %w", v, ErrKind)
+	}
+	return it, nil, nil
+}
+
+// maxScratch is how long a buffer may be that a Tx keeps for later use.
+const maxScratch = 64 << 10
+
+// imageContent is content of a string, bytes or raw value by its file image,
+// which it aliases.
+func imageContent(kind value.Kind, image []byte, o PutOptions) (it container.Item, blob []byte, err error) {
+	it.Flags = flags(o) &^ container.NoEOL
 	switch kind {
 	case value.KindString, value.KindBytes:
-		content.Kind = kind
+		it.Kind = kind
 	case value.KindInvalid:
-		content.Kind = value.KindString
-		content.Flags = content.Flags&^container.Declared | container.Raw
+		it.Kind = value.KindString
+		it.Flags = it.Flags&^container.Declared | container.Raw
 	default:
-		return Entry{}, fmt.Errorf("image of type %v: %w", kind, ErrKind)
+		return it, nil, fmt.Errorf("image of type %v: %w", kind, ErrKind)
 	}
 	if len(image) > MaxValue {
-		return Entry{}, fmt.Errorf("value of %d bytes: %w", len(image), ErrTooLarge)
+		return it, nil, fmt.Errorf("value of %d bytes: %w", len(image), ErrTooLarge)
 	}
-	content.Size = uint64(len(image))
-	if len(image) <= container.InlineMax {
-		content.Inline = image
-		image = nil
+	it.Size = uint64(len(image))
+	if len(image) > container.InlineMax {
+		return it, image, nil
 	}
-	return tx.put(dir, key, &content, image, o)
+	it.Inline = image
+	return it, nil, nil
 }
 
 func flags(o PutOptions) container.Flags {
@@ -261,20 +279,30 @@ func (tx *Tx) put(dir ID, key value.Value, content *container.Item, blob []byte,
 	if err != nil {
 		return Entry{}, err
 	}
-	var it container.Item
+	it, changed, err := tx.putAt(&p, content, blob, o)
+	if err != nil {
+		return Entry{}, err
+	}
+	e := tx.entryOf(dir, key, &it)
+	if changed {
+		err = tx.store(&p, &it)
+	}
+	return e, err
+}
+
+// putAt returns the item that puts content at p. changed is false when it is
+// there already; else it is to be stored.
+func (tx *Tx) putAt(p *place, content *container.Item, blob []byte, o PutOptions) (it container.Item, changed bool, err error) {
 	if p.found {
 		if o.Exclusive {
-			return Entry{}, ErrExist
+			return it, false, ErrExist
 		}
 		if p.item.Kind.IsContainer() {
-			return Entry{}, ErrIsContainer
+			return it, false, ErrIsContainer
 		}
 		same, err := tx.sameContent(&p.item, content, blob)
-		if err != nil {
-			return Entry{}, err
-		}
-		if same {
-			return tx.entryOf(dir, key, &p.item), nil
+		if err != nil || same {
+			return p.item, false, err
 		}
 		it = p.item
 		if o.KeepMtime {
@@ -284,11 +312,11 @@ func (tx *Tx) put(dir ID, key value.Value, content *container.Item, blob []byte,
 			tx.written(&it, false)
 		}
 		if err := container.BlobFree(&tx.ed, it.ID, it.Blob, it.Size); it.Blob != layout.Nil && err != nil {
-			return Entry{}, tx.fail(err)
+			return it, false, tx.fail(err)
 		}
 	} else {
 		if err := p.tooFar(); err != nil {
-			return Entry{}, err
+			return it, false, err
 		}
 		it = tx.newItem(content.Kind, o.New)
 	}
@@ -296,11 +324,10 @@ func (tx *Tx) put(dir ID, key value.Value, content *container.Item, blob []byte,
 	it.Blob = layout.Nil
 	if blob != nil {
 		if it.Blob, err = container.BlobCreate(&tx.ed, it.ID, blob); err != nil {
-			return Entry{}, tx.fail(err)
+			return it, false, tx.fail(err)
 		}
 	}
-	e := tx.entryOf(dir, key, &it)
-	return e, tx.store(&p, &it)
+	return it, true, nil
 }
 
 // sameContent reports whether storing content over old would change nothing.

@@ -33,11 +33,12 @@ type Cursor struct {
 
 	depth int
 	steps [maxDepth]step // the way from the root to the leaf
+	kept  bool           // c stands nowhere, but the steps lead to the leaf edited last
 }
 
 // Open makes c a cursor of t that stands nowhere.
 func (c *Cursor) Open(sp Space, t Tree) {
-	c.sp, c.t, c.ref, c.depth = sp, t, layout.Nil, 0
+	c.sp, c.t, c.ref, c.depth, c.kept = sp, t, layout.Nil, 0, false
 }
 
 // Tree returns the tree that c moves in: after an edit through c the new one.
@@ -88,7 +89,7 @@ func (c *Cursor) readLeaf(t Tree) (leaf, error) {
 
 // begin leaves the present place; it reports whether there is any other.
 func (c *Cursor) begin() bool {
-	c.ref, c.depth, c.pos = layout.Nil, 0, 0
+	c.ref, c.depth, c.pos, c.kept = layout.Nil, 0, 0, false
 	return !c.t.Empty()
 }
 
@@ -105,10 +106,11 @@ func (c *Cursor) toEdge(t Tree, last bool) error {
 	return c.enter(t)
 }
 
-// toKey enters the leaf that key belongs to. It is the way of every keyed edit,
-// so it does what push does without the call.
-func (c *Cursor) toKey(key []byte) error {
-	t, depth, pos := c.t, 0, uint64(0)
+// toKey enters the leaf of t that key belongs to; t is a subtree at the present
+// depth. It is the way of every keyed edit, so it does what push does without
+// the call.
+func (c *Cursor) toKey(t Tree, key []byte) error {
+	depth, pos := c.depth, c.pos
 	for t.Weight > 1 {
 		obj, err := c.sp.Object(t.Ref, layout.KindInner)
 		if err != nil {
@@ -146,13 +148,56 @@ func (c *Cursor) Find(key []byte) (bool, error) {
 	if !c.begin() {
 		return false, nil
 	}
-	if err := c.toKey(key); err != nil {
+	return c.findIn(c.t, key)
+}
+
+// findIn is Find in t, a subtree at the present depth.
+func (c *Cursor) findIn(t Tree, key []byte) (bool, error) {
+	if err := c.toKey(t, key); err != nil {
 		return false, err
 	}
 	i, found := c.leaf.search(key)
 	c.i = i
 	c.pos += uint64(i)
 	return found, nil
+}
+
+// FindAhead is Find of a key greater than the one that was looked for, put or
+// deleted last. From the leaf it goes up only as far as it must, so that many
+// keys in order cost O(log distance) steps each: a finger search (Guibas,
+// McCreight, Plass and Roberts, A new representation for linear lists, STOC 1977).
+func (c *Cursor) FindAhead(key []byte) (bool, error) {
+	if !c.kept && c.ref == layout.Nil {
+		return c.Find(key)
+	}
+	c.ref, c.kept = layout.Nil, false
+	// The separator of a node whose left child the way takes is an upper bound of
+	// all keys below. It turns off at the highest one that key is not below.
+	turn := c.depth
+	for d := c.depth - 1; d >= 0; d-- {
+		if s := &c.steps[d]; s.right == 0 {
+			if bytes.Compare(key, innerSep(s.obj)) < 0 {
+				break
+			}
+			turn = d
+		}
+	}
+	if turn < c.depth {
+		c.steps[turn].right = 1
+		c.depth = turn + 1
+	}
+	t := c.t
+	c.pos = 0
+	for d := range c.depth {
+		s := &c.steps[d]
+		if s.right == 1 {
+			c.pos += innerLeft(s.obj).Count
+		}
+	}
+	if c.depth > 0 {
+		t = c.steps[c.depth-1].down()
+	}
+	return c.findIn(t, key)
 }
 
 // Seek moves to the first item whose key is key or greater.

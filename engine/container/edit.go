@@ -7,7 +7,8 @@ import (
 )
 
 // Put stores item at the place where Find(item.Key) ended: in place of the
-// item found, or as a new one. Afterwards c stands nowhere in the new tree.
+// item found, or as a new one. Afterwards c stands nowhere in the new tree, but
+// FindAhead goes on from there.
 func (c *Cursor) Put(ed Editor, item *Item) (Tree, error) {
 	var p patch
 	i, j, ok := c.place()
@@ -53,6 +54,7 @@ func (c *Cursor) place() (i, j int, ok bool) {
 func (c *Cursor) apply(ed Editor, p *patch) (Tree, error) {
 	t, err := c.patched(ed, p)
 	c.t, c.ref = t, layout.Nil
+	c.kept = c.kept && err == nil
 	return t, err
 }
 
@@ -76,6 +78,7 @@ func (c *Cursor) patched(ed Editor, p *patch) (Tree, error) {
 	wasteful := shrinks && size <= len(l.obj)/2
 	if owned && size <= len(l.obj) && !wasteful && p.inPlace() {
 		if count == c.count && !(shrinks && size < leafMin) {
+			c.kept = true
 			return c.t, nil // nothing changes above
 		}
 		return c.ascend(ed, Tree{Ref: c.ref, Weight: 1, Count: count}, shrinks && size < leafMin)
@@ -136,28 +139,37 @@ func (c *Cursor) ascend(ed Editor, child Tree, small bool) (Tree, error) {
 		}
 	}
 	// From here up the weights stay: nothing but refs and counts changes.
+	c.kept = child.Weight == 1 && d == c.depth-1
 	if d < 0 {
 		return child, nil
 	}
 	more := child.Count - c.steps[d].down().Count // wraps when there are fewer
 	// What an edit owns it has put into a node of its own: where the root is not
-	// owned, nothing is.
+	// owned, nothing is, and above a node that is owned everything is.
 	fresh := !ed.Owned(c.steps[0].ref)
-	for ; d >= 0; d-- {
+	for owned := false; d >= 0 && !owned; d-- {
 		s := &c.steps[d]
-		ref, obj, left := s.ref, s.obj, innerLeft(s.obj).Count
-		if fresh || !ed.Owned(ref) {
+		left := innerLeft(s.obj).Count
+		if owned = !fresh && ed.Owned(s.ref); !owned {
 			var err error
-			if ref, obj, err = ed.Copy(ref, obj, layout.InnerSepOff+len(innerSep(obj))); err != nil {
+			if s.ref, s.obj, err = ed.Copy(s.ref, s.obj, layout.InnerSepOff+len(innerSep(s.obj))); err != nil {
 				return Tree{}, err
 			}
 		}
 		// Without branches: which way it goes cannot be predicted.
-		binary.LittleEndian.PutUint64(obj[layout.InnerLeftOff+8*int(s.right):], uint64(child.Ref))
-		binary.LittleEndian.PutUint64(obj[layout.InnerLeftCountOff:], left+more&(uint64(s.right)-1))
-		child = Tree{Ref: ref, Weight: s.weight, Count: s.count + more}
+		binary.LittleEndian.PutUint64(s.obj[layout.InnerLeftOff+8*int(s.right):], uint64(child.Ref))
+		binary.LittleEndian.PutUint64(s.obj[layout.InnerLeftCountOff:], left+more&(uint64(s.right)-1))
+		s.count += more
+		child = Tree{Ref: s.ref, Weight: s.weight, Count: s.count}
 	}
-	return child, nil
+	for ; d >= 0 && more != 0; d-- {
+		s := &c.steps[d]
+		left := innerLeft(s.obj).Count
+		binary.LittleEndian.PutUint64(s.obj[layout.InnerLeftCountOff:], left+more&(uint64(s.right)-1))
+		s.count += more
+	}
+	s := &c.steps[0]
+	return Tree{Ref: s.ref, Weight: s.weight, Count: s.count}, nil
 }
 
 // rebalance goes up from the leaf at c as long as weights change, and returns

@@ -52,6 +52,43 @@ func (k *keyedModel) del(t rapid.TB, key string) {
 	k.t = nt
 }
 
+// editAhead puts or deletes items of the keys in their order, through one
+// cursor.
+func (k *keyedModel) editAhead(rt *rapid.T, keys []string, items *rapid.Generator[Item]) {
+	slices.Sort(keys)
+	it := items.Draw(rt, "item")
+	var c Cursor
+	c.Open(k.m, k.t)
+	for i, key := range keys {
+		before := 0
+		for other := range k.want {
+			if other < key {
+				before++
+			}
+		}
+		_, exists := k.want[key]
+		found, err := c.FindAhead([]byte(key))
+		if err != nil || found != exists || c.Pos() != uint64(before) {
+			rt.Fatalf("find ahead %q: %v, %v, at %d; want %v at %d", key, found, err, c.Pos(), exists, before)
+		}
+		switch what := rapid.IntRange(0, 3).Draw(rt, "what"); {
+		case what == 0 && found:
+			delete(k.want, key)
+			k.t, err = c.Delete(k.m)
+		case what == 1:
+			// Nothing: the next search begins here all the same.
+		default:
+			it.Key = []byte(key)
+			it.ID += uint64(i)
+			k.want[key] = clone(it)
+			k.t, err = c.Put(k.m, &it)
+		}
+		if err != nil || k.t != c.Tree() {
+			rt.Fatal(err)
+		}
+	}
+}
+
 func (k *keyedModel) publish() {
 	k.m.publish()
 	k.old = append(k.old, version{k.t, maps.Clone(k.want)})
@@ -214,6 +251,18 @@ func TestKeyedAgreesWithMap(t *testing.T) {
 				if k.t, err = c.Put(k.m, &it); err != nil || k.t != c.Tree() {
 					rt.Fatal(err)
 				}
+			},
+			"edit ahead": func(rt *rapid.T) {
+				keys := rapid.SliceOfDistinct(genKey(), rapid.ID[string]).Draw(rt, "keys")
+				k.editAhead(rt, keys, item)
+			},
+			"edit many ahead": func(rt *rapid.T) {
+				from, step := rapid.Int64Range(-500, 500).Draw(rt, "from"), rapid.Int64Range(1, 9).Draw(rt, "step")
+				var keys []string
+				for i := range rapid.Int64Range(1, 60).Draw(rt, "number") {
+					keys = append(keys, string(value.AppendKey(nil, value.Int(from+i*step))))
+				}
+				k.editAhead(rt, keys, item)
 			},
 			"publish": func(*rapid.T) { k.publish() },
 			"look up": func(rt *rapid.T) { k.checkLookup(rt, genKey().Draw(rt, "key")) },
