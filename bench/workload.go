@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -270,24 +272,86 @@ func processes(count int) func(*workload, opener, string) (time.Duration, error)
 			return 0, err
 		}
 		n := len(w.keys) / count
-		var all []*exec.Cmd
-		start := time.Now()
+		var all []*child
+		defer func() {
+			for _, c := range all {
+				c.end()
+			}
+		}()
 		for i := range count {
-			cmd := exec.Command(exe, "-child", o.name, "-dir", home, "-entries", strconv.Itoa(len(w.keys)),
+			c, err := startChild(exe, "-child", o.name, "-dir", home, "-entries", strconv.Itoa(len(w.keys)),
 				"-from", strconv.Itoa(i*n), "-count", strconv.Itoa(n))
-			cmd.Stderr = os.Stderr
-			if err := cmd.Start(); err != nil {
+			if err != nil {
 				return 0, err
 			}
-			all = append(all, cmd)
+			all = append(all, c)
 		}
-		for _, cmd := range all {
-			if err := cmd.Wait(); err != nil {
+		for _, c := range all { // each has opened the store
+			if err := c.line(); err != nil {
 				return 0, err
 			}
 		}
-		return time.Since(start) / time.Duration(n*count), nil
+		start := time.Now()
+		for _, c := range all {
+			if err := c.tell(); err != nil {
+				return 0, err
+			}
+		}
+		for _, c := range all { // each has done its updates
+			if err := c.line(); err != nil {
+				return 0, err
+			}
+		}
+		d := time.Since(start) / time.Duration(n*count*processRounds)
+		for _, c := range all {
+			if err := c.end(); err != nil {
+				return 0, err
+			}
+		}
+		all = nil
+		return d, nil
 	}
+}
+
+// processRounds is how often each process updates its keys: the first touch of
+// each page of the file by each process should not be what is measured.
+const processRounds = 4
+
+// child is a process that is told when to begin and tells when it is done, so
+// that its start is not measured.
+type child struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startChild(exe string, args ...string) (*child, error) {
+	cmd := exec.Command(exe, args...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &child{cmd, in, bufio.NewReader(out)}, cmd.Start()
+}
+
+func (c *child) line() error {
+	_, err := c.out.ReadString('\n')
+	return err
+}
+
+func (c *child) tell() error {
+	_, err := io.WriteString(c.in, "\n")
+	return err
+}
+
+func (c *child) end() error {
+	c.in.Close()
+	return c.cmd.Wait()
 }
 
 // runChild is one of the processes of processes.
@@ -301,11 +365,19 @@ func runChild(name, home string, entries, from, count int) error {
 			return err
 		}
 		keys := newWorkload(entries).shuffled()[from : from+count]
-		for _, key := range keys {
-			if err := p.put(key, otherValue); err != nil {
-				return err
+		fmt.Println("open")
+		if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+			return err
+		}
+		for round := range processRounds {
+			value := fmt.Sprintf("fifteen other%2d", round)
+			for _, key := range keys {
+				if err := p.put(key, value); err != nil {
+					return err
+				}
 			}
 		}
+		fmt.Println("done")
 		return p.close()
 	}
 	return fmt.Errorf("no store %q", name)

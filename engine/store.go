@@ -32,7 +32,9 @@ type Store struct {
 	heap   *heap.Heap
 	epochs *epoch.Epochs
 	slot   int
-	token  uint64
+	// lastTurn is when an edit of this process has last won a turn.
+	lastTurn atomic.Int64
+	token    uint64
 
 	ckpt   checkpointer
 	ids    idLease

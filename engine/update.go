@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"time"
 
 	"pongofs/engine/container"
 	"pongofs/engine/epoch"
@@ -49,7 +48,7 @@ func (tx *Tx) load(ref layout.Ref) (err error) {
 // the old ones; swap R for the new root R'. The swap is the linearization
 // point. It is valid because R is pinned: its block cannot have been reused, so
 // the root word holds R only if nothing was published since. A loser drops
-// what it built, keeps its pin, and begins again from the newer root. After the
+// what it built and begins again from the newer root (turn.go). After the
 // swap the objects that R' no longer refers to are retired, still under the
 // pin.
 func (s *Store) Update(fn func(*Tx) error) error {
@@ -85,6 +84,9 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 	}
 	// First, so that it is undone last: giving up an edit may fault as well.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	// A loser drops its pin while it waits, so that what others free meanwhile can
+	// be used again, and needs none: it begins from the root that it finds.
+	s.waitTurn(0)
 	pin := s.epochs.Pin()
 	tx := s.getTx()
 	tx.writable, tx.version = true, nil
@@ -142,7 +144,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 		if !changed {
 			return 0, nil
 		}
-		s.waitTurn(losses)
+		s.giveWay(losses)
 		s.at("publish.before-swap")
 		if s.hdr.Root.CompareAndSwap(uint64(tx.rootRef), uint64(root)) {
 			published = true
@@ -155,7 +157,10 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			return tx.ed.birth, nil
 		}
 		tx.ed.abandon()
+		s.epochs.Unpin(pin)
 		s.backOff(losses)
+		s.waitTurn(losses + 1)
+		pin = s.epochs.Pin()
 	}
 }
 
@@ -226,52 +231,6 @@ func (tx *Tx) build() (root layout.Ref, changed bool, err error) {
 	tx.ed.Free(tx.rootRef)
 	tx.ed.seal()
 	return ref, true, nil
-}
-
-// Fairness between writers. A small edit that loses backs off for a moment and
-// wins soon. A large one would lose for ever against publishes every few
-// microseconds, so after turnAfter losses it claims the turn word: until the
-// deadline in it, others wait before they swap. A holder that is stopped or
-// killed costs each of them at most that wait.
-const (
-	turnAfter = 6
-	turnTime  = 10 * time.Millisecond
-)
-
-func (s *Store) waitTurn(losses int) {
-	for {
-		turn := s.hdr.Turn.Load()
-		if turn == 0 || int(turn&0xff) == s.slot+1 && losses >= turnAfter {
-			return
-		}
-		left := time.Duration(int64(turn>>8)-monotonicMicro()) * time.Microsecond
-		if left <= 0 || left > turnTime {
-			// Expired, or not a time at all: clear it for everybody.
-			s.hdr.Turn.CompareAndSwap(turn, 0)
-			return
-		}
-		time.Sleep(min(left, 50*time.Microsecond))
-	}
-}
-
-func (s *Store) backOff(losses int) {
-	if losses+1 >= turnAfter {
-		deadline := uint64(monotonicMicro() + turnTime.Microseconds())
-		s.hdr.Turn.CompareAndSwap(0, deadline<<8|uint64(s.slot+1))
-		return
-	}
-	if losses > 0 {
-		time.Sleep(time.Duration(1<<losses) * time.Microsecond)
-	}
-}
-
-func (s *Store) endTurn(losses int) {
-	if losses < turnAfter {
-		return
-	}
-	if turn := s.hdr.Turn.Load(); int(turn&0xff) == s.slot+1 {
-		s.hdr.Turn.CompareAndSwap(turn, 0)
-	}
 }
 
 // wake tells waiters in all processes that there is a newer version. Killed

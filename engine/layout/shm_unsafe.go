@@ -73,9 +73,8 @@ type ShmHeader struct {
 	// Gen is a futex word that changes with each publish while somebody waits.
 	Gen     atomic.Uint32
 	Waiters atomic.Uint32
-	// Turn names who publishes next when an edit has lost too often: process
-	// slot + 1 in the low 8 bits, above it the deadline in µs of the monotonic
-	// clock; 0 when nobody claims it.
+	// Turn names the process whose edits come next, and until when, 0 for none:
+	// see turn in package engine. It is about speed and fairness alone.
 	Turn atomic.Uint64
 	_    [48]byte
 

@@ -31,3 +31,11 @@ func FutexWake(word *atomic.Uint32) {
 // loop needs it beside runtime.Gosched: the kernel may have put the thread of the
 // goroutine that it waits for on the same processor, and leaves it there.
 func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
+// Sleep sleeps for a time below a millisecond. The thread sleeps, and not only the
+// goroutine: time.Sleep takes a whole millisecond in a process that has nothing
+// else to run, since the runtime then waits in epoll_wait.
+func Sleep(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&ts, nil)
+}
