@@ -158,45 +158,71 @@ func (k keyed) Update(members any) error {
 	if kind := t.Kind(); kind != value.KindDict && kind != value.KindCollection {
 		return fmt.Errorf("update with a %v: %w", kind, ErrKind)
 	}
-	begun, err := k.update(t)
-	if begun {
-		err = k.tx.fail(err) // some of them are there
+	u := updater{keyed: k, o: PutOptions{Declared: true, New: k.tx.apiAttr(k.id, apiFileMode)}}
+	for key, child := range t.Children() {
+		if err = u.set(key, child); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = u.flush()
+	}
+	if err == nil {
+		err = t.Err()
+	}
+	if u.changed {
+		err = k.tx.fail(err) // some of the members are there
 	}
 	return err
 }
 
-// update reports whether an error has left anything behind.
-func (k keyed) update(t value.Tree) (begun bool, err error) {
-	const atOnce = 1024 // a tree may be larger than memory
-	var scalars []Member
-	o := PutOptions{Declared: true, New: k.tx.apiAttr(k.id, apiFileMode)}
-	store := func() error {
-		err := k.tx.putAll(k.id, scalars, o, func(m Member) error { return k.tx.set(k.id, m.Key, m.Value) })
-		begun, scalars = begun || err == nil, scalars[:0]
-		return err
-	}
-	for key, child := range t.Children() {
-		if child.Kind().IsContainer() || child.Link() {
-			if err := k.tx.set(k.id, key, child); err != nil {
-				return begun, atKey(key, err)
-			}
-			begun = true
-			continue
+// updater is one Update.
+type updater struct {
+	keyed
+	o       PutOptions
+	scalars []Member // to be stored
+	bytes   int      // in strings among them
+	changed bool
+}
+
+// A tree may be larger than memory, so that only so much of it is gathered.
+const (
+	updateMembers = 1024
+	updateBytes   = 1 << 20
+)
+
+func (u *updater) set(key value.Value, child value.Tree) error {
+	if child.Kind().IsContainer() || child.Link() {
+		if err := u.flush(); err != nil { // a tree may name a key again
+			return err
 		}
-		v, err := child.Scalar()
-		if err != nil {
-			return begun, atKey(key, err)
-		}
-		if scalars = append(scalars, Member{key, v}); len(scalars) == atOnce {
-			if err := store(); err != nil {
-				return begun, err
-			}
-		}
+		err := u.tx.set(u.id, key, child)
+		u.changed = u.changed || err == nil
+		return atKey(key, err)
 	}
-	if err := store(); err != nil {
-		return begun, err
+	v, err := child.Scalar()
+	if err != nil {
+		return atKey(key, err)
 	}
-	return begun, t.Err()
+	u.scalars = append(u.scalars, Member{key, v})
+	if k := v.Kind(); k == value.KindString || k == value.KindBytes {
+		u.bytes += len(v.AsString())
+	}
+	if len(u.scalars) == updateMembers || u.bytes >= updateBytes {
+		return u.flush()
+	}
+	return nil
+}
+
+// flush stores what was gathered.
+func (u *updater) flush() error {
+	if len(u.scalars) == 0 {
+		return nil
+	}
+	changed, err := u.tx.putAll(u.id, u.scalars, u.o, func(m Member) error { return u.tx.set(u.id, m.Key, m.Value) })
+	u.changed = u.changed || changed
+	u.scalars, u.bytes = u.scalars[:0], 0
+	return err
 }
 
 // Delete removes the entry of a key with everything below it, ErrNotFound when

@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,6 +94,23 @@ func TestPutAllAgreesWithPuts(t *testing.T) {
 	}
 }
 
+var errBroken = errors.New("the source of the tree is broken")
+
+// brokenTree is a dict of some members whose source then fails.
+type brokenTree struct{ members map[string]any }
+
+func (b brokenTree) Kind() value.Kind             { return value.KindDict }
+func (b brokenTree) Scalar() (value.Value, error) { return value.Value{}, nil }
+func (b brokenTree) Link() bool                   { return false }
+func (b brokenTree) Err() error                   { return errBroken }
+func (b brokenTree) Children() iter.Seq2[value.Value, value.Tree] {
+	t, err := engine.FromGo(b.members)
+	if err != nil || b.members == nil {
+		return func(func(value.Value, value.Tree) bool) {}
+	}
+	return t.Children()
+}
+
 // TestPutAllErrors: the first error names its key, and what cannot be whole is
 // not published.
 func TestPutAllErrors(t *testing.T) {
@@ -116,11 +135,31 @@ func TestPutAllErrors(t *testing.T) {
 		require.ErrorIs(t, err, engine.ErrKeyTooLong)
 		require.ErrorIs(t, tx.PutAll(12345, []engine.Member{member("a", one)}, engine.PutOptions{}), engine.ErrNotFound)
 		require.NoError(t, tx.PutAll(dir, nil, engine.PutOptions{}))
-		require.NoError(t, tx.PutAll(dir, []engine.Member{member("b", one)}, engine.PutOptions{}))
+		require.NoError(t, tx.PutAll(dir, []engine.Member{member("b", one)}, engine.PutOptions{Declared: true}))
 	})
 	mustView(t, s, func(tx *engine.Tx) {
 		require.Equal(t, map[string]any{"b": int64(1), "m": map[string]any{}}, goOf(t, tx, dir))
 		require.ErrorIs(t, tx.PutAll(dir, []engine.Member{member("a", one)}, engine.PutOptions{}), engine.ErrReadOnly)
+	})
+
+	// Nothing was changed by what came before it.
+	mustUpdate(t, s, func(tx *engine.Tx) {
+		d, err := tx.Root().Collection("d")
+		require.NoError(t, err)
+		require.NoError(t, d.Update(map[string]any{}))
+		require.ErrorIs(t, d.Update(brokenTree{map[string]any{"b": 1}}), errBroken)
+		require.ErrorIs(t, d.Update(brokenTree{nil}), errBroken)
+		l, err := tx.Root().NewList("l")
+		require.NoError(t, err)
+		require.NoError(t, l.Append(5))
+		far := []engine.Member{{Key: value.Int(0), Value: value.Int(5)}, {Key: value.Int(1 << 40), Value: one}}
+		require.ErrorIs(t, tx.PutAll(l.ID(), far, engine.PutOptions{Declared: true}), engine.ErrTooLarge)
+		require.NoError(t, l.Append(6))
+	})
+	mustView(t, s, func(tx *engine.Tx) {
+		d, err := tx.Root().Collection("d")
+		require.NoError(t, err)
+		require.NoError(t, d.Update(map[string]any{}))
 	})
 
 	// Something was.

@@ -32,8 +32,8 @@ type Store struct {
 	heap   *heap.Heap
 	epochs *epoch.Epochs
 	slot   int
-	// lastTurn is when an edit of this process has last won a turn.
-	lastTurn atomic.Int64
+	// competed is when an edit of this process has last waited for others.
+	competed atomic.Int64
 	token    uint64
 
 	ckpt   checkpointer

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"pongofs/engine/value"
+	"pongofs/engine/layout"
 )
 
 // twoOnOne opens one store twice, as two processes would.
@@ -48,13 +48,14 @@ func TestTurnsOfOthersEnd(t *testing.T) {
 	for n, word := range words {
 		a.hdr.Turn.Store(uint64(word))
 		putNumber(t, a, n)
-		for losses := range 2 * turnAfter {
+		c := contest{s: a}
+		for range 2 * turnAfter {
 			a.hdr.Turn.Store(uint64(word))
-			a.backOff(losses)
-			a.waitTurn(losses + 1)
-			a.giveWay(losses + 1)
-			a.endTurn(losses + 1)
+			c.lost()
+			c.begin()
+			c.giveWay(layout.Ref(a.hdr.Root.Load()))
 		}
+		c.end(n%2 == 0)
 	}
 }
 
@@ -62,34 +63,46 @@ func TestTurnsOfOthersEnd(t *testing.T) {
 func TestTurns(t *testing.T) {
 	a, b := twoOnOne(t)
 	require.Zero(t, a.turn())
-	for losses := range turnAfter - 1 {
-		a.backOff(losses)
+	// claimed returns an edit that has lost until it has claimed the turn.
+	claimed := func(s *Store) *contest {
+		c := &contest{s: s}
+		for range turnAfter {
+			c.lost()
+		}
+		return c
+	}
+	c := &contest{s: a}
+	for range turnAfter - 1 {
+		c.lost()
 		require.Zero(t, a.turn())
 	}
 
-	// A claim, once in a while, ends with the publish.
-	a.backOff(turnAfter - 1)
-	claim := a.turn()
-	require.Equal(t, a.slot, claim.slot())
-	require.False(t, claim.slice())
-	b.backOff(turnAfter)
-	require.Equal(t, claim, a.turn(), "another claim does not end it")
-	a.endTurn(turnAfter - 1)
-	require.Equal(t, claim, a.turn(), "nor does an edit that has claimed nothing")
-	a.endTurn(turnAfter)
+	// A claim, once in a while, ends with the edit.
+	c.lost()
+	require.Equal(t, a.slot, c.claim.slot())
+	require.False(t, c.claim.slice())
+	require.Equal(t, c.claim, a.turn())
+	other, sibling := claimed(b), claimed(a)
+	require.Equal(t, c.claim, a.turn(), "another claim does not end it")
+	other.end(true)
+	sibling.end(true)
+	require.Equal(t, c.claim, a.turn(), "nor does an edit that has claimed nothing")
+	c.end(true)
+	require.Zero(t, a.turn())
+
+	// One that is not published leaves nothing behind.
+	claimed(a).end(false)
 	require.Zero(t, a.turn())
 
 	// The second in a moment becomes a slice. How long a moment takes here is the
 	// machine's affair, so it is tried until it was short.
 	for !a.turn().slice() {
-		a.backOff(turnAfter)
-		a.endTurn(turnAfter)
+		claimed(a).end(true)
 	}
-	slice := a.turn()
-	require.Equal(t, a.slot, slice.slot())
+	require.Equal(t, a.slot, a.turn().slot())
 
-	// The holder does not wait for it. Who does, while the holder publishes, has
-	// the next one.
+	// The holder does not wait for it. Who does, while the holder publishes, and
+	// waits often, has the next one.
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -98,16 +111,14 @@ func TestTurns(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				_ = a.Update(func(tx *Tx) error {
-					_, err := tx.Put(RootID, value.String("n"), value.Int(int64(n)), PutOptions{})
-					return err
-				})
+				_ = a.Update(func(tx *Tx) error { return tx.Root().Set("n", n) })
 			}
 		}
 	}()
 	for {
 		a.swapTurn(a.turn(), a.newTurn(true, sliceTime))
-		b.waitTurn(0) // gives up when the machine leaves the holder no time
+		c := &contest{s: b}
+		c.begin() // gives up when the machine leaves the holder no time
 		// And b does nothing with its own, so that it may end at any time.
 		if got := b.turn(); got.slot() == b.slot {
 			require.True(t, got.slice())
@@ -118,7 +129,47 @@ func TestTurns(t *testing.T) {
 	<-stopped
 
 	// A large edit claims the turn from a slice.
-	a.backOff(turnAfter)
-	require.Equal(t, a.slot, a.turn().slot())
-	require.False(t, a.turn().slice())
+	a.hdr.Turn.Store(uint64(b.newTurn(true, sliceTime)))
+	require.Equal(t, claimed(a).claim, a.turn())
+}
+
+// TestClaimEndsWithItsEdit: an edit that has lost often and then fails, or changes
+// nothing, must not make others wait for a publish that does not come.
+func TestClaimEndsWithItsEdit(t *testing.T) {
+	a, b := twoOnOne(t)
+	for _, want := range []error{nil, ErrExist} {
+		tries := 0
+		err := a.Update(func(tx *Tx) error {
+			if tries++; tries <= turnAfter {
+				putNumber(t, b, int(tx.Seq()))
+				return tx.Root().Set("a", tries)
+			}
+			require.Equal(t, a.slot, a.turn().slot(), "the turn was not claimed")
+			return want
+		})
+		require.Equal(t, want, err)
+		require.NotEqual(t, a.slot, a.turn().slot())
+	}
+}
+
+// TestPanicWhileUnpinned: an Update waits without a pin for a collection, which
+// panics. The pins of others stay.
+func TestPanicWhileUnpinned(t *testing.T) {
+	s, err := OpenMemory(4<<20, Options{Commit: -1})
+	require.NoError(t, err)
+	s.collect = func() error {
+		for range layout.PinWords + 10 {
+			s.epochs.Pin()
+		}
+		panic("the collection has failed")
+	}
+	require.PanicsWithValue(t, "the collection has failed", func() {
+		for n := 0; ; n++ {
+			require.NoError(t, s.Update(func(tx *Tx) error { return tx.Root().Set(n, make([]byte, 100_000)) }))
+		}
+	})
+	slot := s.view.Slot(s.slot)
+	for i := range slot.Pins {
+		require.NotZero(t, slot.Pins[i].Load(), "pin %d was taken away", i)
+	}
 }

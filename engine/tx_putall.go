@@ -23,40 +23,40 @@ type Member struct {
 // The first error ends it and names the key. If some members were stored before,
 // the edit cannot be published any more: the Update fails with that error.
 func (tx *Tx) PutAll(dir ID, members []Member, o PutOptions) error {
-	return tx.putAll(dir, members, o, nil)
+	_, err := tx.putAll(dir, members, o, nil)
+	return err
 }
 
 // putAll calls instead, unless that is nil, for a member whose key has a
-// container.
-func (tx *Tx) putAll(dir ID, members []Member, o PutOptions, instead func(Member) error) (err error) {
+// container. It reports whether anything was changed.
+func (tx *Tx) putAll(dir ID, members []Member, o PutOptions, instead func(Member) error) (changed bool, err error) {
 	defer tx.end(tx.begin(), &err)
 	c, err := tx.edits(dir)
 	if err != nil {
-		return err
+		return false, err
 	}
 	order, err := tx.inOrder(c, members)
 	if err != nil {
-		return err
+		return false, err
 	}
-	stored := false
-	ahead := false // tx.cursor has edited the body last
+	ahead := false // the cursor is in the body, and of no later key
 	for _, m := range order {
 		member := &members[m.index]
-		changed, err := tx.putMember(c, member, m, o, ahead)
+		stored, err := tx.putMember(c, member, m, o, ahead)
 		ahead = true
 		if errors.Is(err, ErrIsContainer) && instead != nil {
-			changed, ahead = true, false
+			stored, ahead = true, false
 			err = instead(*member)
 		}
-		if err != nil && stored {
-			err = tx.fail(err) // there are some of them
-		}
 		if err != nil {
-			return atKey(member.Key, err)
+			if changed {
+				err = tx.fail(err) // there are some of them
+			}
+			return changed, atKey(member.Key, err)
 		}
-		stored = stored || changed
+		changed = changed || stored
 	}
-	return nil
+	return changed, nil
 }
 
 // putMember stores one member and reports whether that has changed anything.
@@ -65,14 +65,15 @@ func (tx *Tx) putMember(c *openContainer, m *Member, at memberAt, o PutOptions, 
 	if err != nil {
 		return false, err
 	}
-	if at.enc == nil { // of a list
-		_, err := tx.put(c.id, m.Key, &content, blob, o)
-		return err == nil, err
-	}
-	p := place{c: c, key: m.Key, enc: at.enc}
-	if ahead {
+	var p place
+	switch {
+	case at.enc == nil: // of a list
+		p, err = tx.seek(c.id, m.Key)
+	case ahead:
+		p = place{c: c, key: m.Key, enc: at.enc}
 		p.found, err = tx.cursor.FindAhead(p.enc)
-	} else {
+	default:
+		p = place{c: c, key: m.Key, enc: at.enc}
 		tx.cursor.Open(&tx.ed, c.rec.Body)
 		p.found, err = tx.cursor.Find(p.enc)
 	}

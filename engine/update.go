@@ -84,10 +84,17 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 	}
 	// First, so that it is undone last: giving up an edit may fault as well.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	// A loser drops its pin while it waits, so that what others free meanwhile can
-	// be used again, and needs none: it begins from the root that it finds.
-	s.waitTurn(0)
-	pin := s.epochs.Pin()
+	contest := contest{s: s}
+	contest.begin()
+	pin, pinned := s.epochs.Pin(), true
+	// Who waits has no pin, so that what others free meanwhile can be used again, and
+	// needs none: it goes on from the root that it finds afterwards.
+	unpinned := func(wait func()) {
+		s.epochs.Unpin(pin)
+		pinned = false
+		wait()
+		pin, pinned = s.epochs.Pin(), true
+	}
 	tx := s.getTx()
 	tx.writable, tx.version = true, nil
 	published := false
@@ -102,14 +109,17 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 		}
 		tx.ed.end()
 		s.putTx(tx)
-		s.epochs.Unpin(pin)
+		if pinned { // else what it waited for has panicked
+			s.epochs.Unpin(pin)
+		}
+		contest.end(published)
 		if published {
 			s.epochs.Drain(false)
 		}
 	}()
 
 	full := 0
-	for losses := 0; ; losses++ {
+	for {
 		if s.hdr.Poison.Load() != 0 {
 			return 0, ErrPoisoned
 		}
@@ -135,32 +145,30 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			// What can be freed is held by readers, by the last checkpoint or by
 			// nobody at all: help each of them once. The pin must not be ours.
 			tx.ed.abandon()
-			s.epochs.Unpin(pin)
-			s.makeRoom(full)
-			pin = s.epochs.Pin()
+			unpinned(func() { s.makeRoom(full) })
 			full++
 			continue
 		}
 		if !changed {
 			return 0, nil
 		}
-		s.giveWay(losses)
+		contest.giveWay(tx.rootRef)
 		s.at("publish.before-swap")
 		if s.hdr.Root.CompareAndSwap(uint64(tx.rootRef), uint64(root)) {
 			published = true
 			s.at("publish.after-swap")
 			s.epochs.Advance(tx.ed.birth)
-			s.endTurn(losses)
+			contest.end(true)
 			s.wake()
 			s.at("publish.before-retire")
 			tx.retire()
 			return tx.ed.birth, nil
 		}
 		tx.ed.abandon()
-		s.epochs.Unpin(pin)
-		s.backOff(losses)
-		s.waitTurn(losses + 1)
-		pin = s.epochs.Pin()
+		unpinned(func() {
+			contest.lost()
+			contest.begin()
+		})
 	}
 }
 

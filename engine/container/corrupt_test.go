@@ -128,6 +128,24 @@ func (d *damaged) use(rnd *rand.Rand) error {
 			}
 			return err
 		},
+		func() error {
+			c.Open(d.m, d.keyed)
+			var err error
+			for i := 0; i < 40 && err == nil; i++ {
+				more := it
+				more.Key = intKey(n/2 + 11*i)
+				var found bool
+				if found, err = c.FindAhead(more.Key); err != nil {
+					break
+				}
+				if found && i%3 == 0 {
+					_, err = c.Delete(d.m)
+				} else {
+					_, err = c.Put(d.m, &more)
+				}
+			}
+			return err
+		},
 		func() error { _, _, err := ListSet(d.m, d.list, uint64(n)%357, &element); return err },
 		func() error { _, err := ListInsert(d.m, d.list, uint64(n)%357, &element); return err },
 		func() error { _, _, err := ListGap(d.m, d.list, uint64(n)%357); return err },

@@ -116,7 +116,10 @@ func (c *Cursor) toKey(t Tree, key []byte) error {
 		if err != nil {
 			return err
 		}
-		if depth == maxDepth || len(obj) < layout.InnerSepOff {
+		if len(obj) < layout.InnerSepOff {
+			return layout.Corrupt("inner node", t.Ref, "%d bytes are too few", len(obj))
+		}
+		if depth == maxDepth {
 			return corruptDepth(t.Ref)
 		}
 		lw := binary.LittleEndian.Uint32(obj[layout.InnerLeftWeightOff:])
@@ -162,7 +165,7 @@ func (c *Cursor) findIn(t Tree, key []byte) (bool, error) {
 	return found, nil
 }
 
-// FindAhead is Find of a key greater than the one that was looked for, put or
+// FindAhead is Find of a key not smaller than the one that was looked for, put or
 // deleted last. From the leaf it goes up only as far as it must, so that many
 // keys in order cost O(log distance) steps each: a finger search (Guibas,
 // McCreight, Plass and Roberts, A new representation for linear lists, STOC 1977).
