@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pongofs/engine"
 	"pongofs/engine/value"
@@ -35,15 +36,15 @@ func largeValue(i int) []byte {
 	return b
 }
 
-// newLargeStore makes a store with large values and many small ones.
-func newLargeStore(t *testing.T, path string) {
+// newLargeStore makes a store with n large values and many small ones.
+func newLargeStore(t *testing.T, path string, n int) {
 	t.Helper()
 	pongofs(t, "create", path)
 	s, err := engine.Open(path, engine.Options{Commit: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range largeValues {
+	for i := range n {
 		if err := s.Update(func(tx *engine.Tx) error { return tx.Root().Set(fmt.Sprintf("large%d", i), largeValue(i)) }); err != nil {
 			t.Fatal(err)
 		}
@@ -61,8 +62,8 @@ func newLargeStore(t *testing.T, path string) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(path); err != nil || info.Size() <= memoryLimit {
-		t.Fatalf("the store is not larger than the limit: %v, %v", info, err)
+	if info, err := os.Stat(path); err != nil || info.Size() < int64(n)<<23 {
+		t.Fatalf("the store is too small: %v, %v", info, err)
 	}
 }
 
@@ -76,19 +77,103 @@ func prlimitTool(t *testing.T) string {
 	return prlimit
 }
 
+// memoryLimiter runs programs with little memory.
+type memoryLimiter struct {
+	// command returns what runs a program under the limit.
+	command func(args ...string) []string
+	// adopt puts a process that runs already under the limit.
+	adopt func(pid int) error
+}
+
 // TestLimitedMemory works on a store that is larger than what processes may
-// allocate, by commands and through a mount, with and without GOMEMLIMIT.
+// allocate, by commands and through a mount.
 func TestLimitedMemory(t *testing.T) {
 	prlimit := prlimitTool(t)
-	dir := newDir(t)
-	store, backup := filepath.Join(dir, "store.pongo"), filepath.Join(dir, "backup.pongo")
-	newLargeStore(t, store)
 	data := "--data=" + strconv.Itoa(memoryLimit)
 	t.Setenv("GOMEMLIMIT", strconv.Itoa(memoryLimit/4))
+	workInLittleMemory(t, largeValues, memoryLimiter{
+		command: func(args ...string) []string { return append([]string{prlimit, data}, args...) },
+		adopt: func(pid int) error {
+			out, err := exec.Command(prlimit, "--pid", strconv.Itoa(pid), data).CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("prlimit: %w: %s", err, out)
+			}
+			return err
+		},
+	})
+}
 
+// cgroupLimit is what the group of TestMemoryCgroup may use, half of the store.
+const cgroupLimit = 64 << 20
+
+// TestMemoryCgroup does the same in a control group, as services and containers
+// are limited: the pages of the mapped store count, dirty ones included.
+func TestMemoryCgroup(t *testing.T) {
+	group, events := memoryCgroup(t, cgroupLimit)
+	procs := filepath.Join(group, "cgroup.procs")
+	t.Setenv("GOMEMLIMIT", strconv.Itoa(cgroupLimit/4))
+	workInLittleMemory(t, 2*cgroupLimit>>23, memoryLimiter{
+		command: func(args ...string) []string {
+			return append([]string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, procs}, args...)
+		},
+		adopt: func(pid int) error { return os.WriteFile(procs, []byte(strconv.Itoa(pid)), 0) },
+	})
+	if got, err := os.ReadFile(events); err != nil || !bytes.Contains(got, []byte("oom_kill 0\n")) {
+		t.Errorf("%s: %q, %v", events, got, err)
+	}
+}
+
+// memoryCgroup makes a control group of limited memory, and returns its directory
+// and the file that counts the processes that were killed for it.
+func memoryCgroup(t *testing.T, limit int) (group, events string) {
+	t.Helper()
+	const root = "/sys/fs/cgroup"
+	name := "pongofs-test-" + strconv.Itoa(os.Getpid())
+	var setting string
+	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
+		// Version 2. Where the controller is not handed on yet, root may do so.
+		_ = os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+memory"), 0)
+		group, setting, events = filepath.Join(root, name), "memory.max", "memory.events"
+	} else {
+		group, setting, events = filepath.Join(root, "memory", name), "memory.limit_in_bytes", "memory.oom_control"
+	}
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Skipf("no control group can be made here: %v", err)
+	}
+	t.Cleanup(func() {
+		// A process that has just ended may still be there.
+		var err error
+		for range 100 {
+			if err = os.Remove(group); err == nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Error(err)
+	})
+	if err := os.WriteFile(filepath.Join(group, setting), []byte(strconv.Itoa(limit)), 0); err != nil {
+		t.Skipf("the control group has no memory controller: %v", err)
+	}
+	return group, filepath.Join(group, events)
+}
+
+// workInLittleMemory works on a store of n large values.
+func workInLittleMemory(t *testing.T, n int, l memoryLimiter) {
+	dir := newDir(t)
+	store, backup := filepath.Join(dir, "store.pongo"), filepath.Join(dir, "backup.pongo")
+	newLargeStore(t, store, n)
+
+	tryLimited := func(args ...string) (stdout, stderr string, err error) {
+		cmd := l.command(append([]string{binary}, args...)...)
+		return try(cmd[0], cmd[1:]...)
+	}
 	limited := func(args ...string) string {
 		t.Helper()
-		return run(t, prlimit, append([]string{data, binary}, args...)...)
+		stdout, stderr, err := tryLimited(args...)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s%s", strings.Join(args, " "), err, tail(stdout), tail(stderr))
+		}
+		return stdout
 	}
 	clean := func(store string) {
 		t.Helper()
@@ -108,20 +193,20 @@ func TestLimitedMemory(t *testing.T) {
 		t.Errorf("the compacted store differs: %s", tail(got))
 	}
 	limited("set", store, "small/key7", "77")
-	limited("rm", store, "large39")
+	limited("rm", store, fmt.Sprint("large", n-1))
 	limited("gc", store)
-	got, _, err := try(prlimit, data, binary, "diff", backup, store)
+	got, _, err := tryLimited("diff", backup, store)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(got, "\n") != 2 ||
-		!strings.Contains(got, "- large39: ") || !strings.Contains(got, "~ small/key7: ") {
+		!strings.Contains(got, fmt.Sprintf("- large%d: ", n-1)) || !strings.Contains(got, "~ small/key7: ") {
 		t.Errorf("diff: %v: %q", err, tail(got))
 	}
 
 	m := mount(t, store, filepath.Join(dir, "mnt"))
-	if out, err := exec.Command(prlimit, "--pid", strconv.Itoa(m.server.Process.Pid), data).CombinedOutput(); err != nil {
-		t.Fatalf("prlimit: %v: %s", err, out)
+	if err := l.adopt(m.server.Process.Pid); err != nil {
+		t.Fatal(err)
 	}
-	for i := range largeValues - 1 {
+	for i := range n - 1 {
 		got, err := os.ReadFile(filepath.Join(m.dir, fmt.Sprintf("large%d", i)))
 		if err != nil || !bytes.Equal(got, largeValue(i)) {
 			t.Fatalf("large%d through the mount: %d bytes, %v", i, len(got), err)
@@ -137,7 +222,7 @@ func TestLimitedMemory(t *testing.T) {
 	}
 	unmount(t, m)
 	clean(store)
-	requireLarge(t, store, func(i int) []byte {
+	requireLarge(t, store, n-1, func(i int) []byte {
 		if i < 10 {
 			return largeValue(100 + i)
 		}
@@ -145,8 +230,8 @@ func TestLimitedMemory(t *testing.T) {
 	})
 }
 
-// requireLarge demands the content of the large values that are left.
-func requireLarge(t *testing.T, store string, want func(i int) []byte) {
+// requireLarge demands the content of the first n large values.
+func requireLarge(t *testing.T, store string, n int, want func(i int) []byte) {
 	t.Helper()
 	s, err := engine.Open(store, engine.Options{Commit: -1})
 	if err != nil {
@@ -154,7 +239,7 @@ func requireLarge(t *testing.T, store string, want func(i int) []byte) {
 	}
 	defer s.Close()
 	err = s.View(func(tx *engine.Tx) error {
-		for i := range largeValues - 1 {
+		for i := range n {
 			e, err := tx.Lookup(engine.RootID, value.String(fmt.Sprintf("large%d", i)))
 			if err != nil {
 				return err
@@ -181,7 +266,7 @@ func TestTooLittleMemory(t *testing.T) {
 	prlimit := prlimitTool(t)
 	dir := newDir(t)
 	store := filepath.Join(dir, "store.pongo")
-	newLargeStore(t, store)
+	newLargeStore(t, store, largeValues)
 	ended := 0
 	for limit := 24 << 20; limit <= memoryLimit; limit += 12 << 20 {
 		_, _, err := try(prlimit, "--data="+strconv.Itoa(limit), binary, "set", store, "last", strconv.Itoa(limit))
@@ -199,7 +284,7 @@ func TestTooLittleMemory(t *testing.T) {
 	if got := pongofs(t, "check", store); !strings.Contains(got, ": clean; ") {
 		t.Errorf("check says %q", tail(got))
 	}
-	requireLarge(t, store, largeValue)
+	requireLarge(t, store, largeValues, largeValue)
 }
 
 // TestStoreLargerThanAddressSpace opens a store that does not fit into the
