@@ -98,20 +98,9 @@ func (s *Store) syncTo(ctx context.Context, seq uint64, counted bool) error {
 		}
 		c.mu.Lock()
 		if c.running == nil {
-			done := make(chan struct{})
-			c.running = done
+			c.running = make(chan struct{})
 			c.mu.Unlock()
-			c.gather()
-			// The leader's checkpoint goes on for the others even if the leader's
-			// caller has given up, so it takes no context.
-			start := time.Now()
-			err := s.checkpoint()
-			c.mu.Lock()
-			c.running = nil
-			c.served(s.hdr.Completed.Load(), time.Since(start))
-			c.mu.Unlock()
-			close(done)
-			if err != nil {
+			if err := s.lead(ctx); err != nil {
 				return err
 			}
 			continue
@@ -125,6 +114,43 @@ func (s *Store) syncTo(ctx context.Context, seq uint64, counted bool) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// lead makes the checkpoint of a group. It goes on for the others if the caller
+// gives up, on a goroutine of its own where the caller may.
+//
+// Preconditions: the caller has entered the store and set c.running.
+func (s *Store) lead(ctx context.Context) error {
+	checkpoint := func() error {
+		c := &s.ckpt
+		c.gather()
+		start := time.Now()
+		err := safely(s.checkpoint)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.served(s.hdr.Completed.Load(), time.Since(start))
+		close(c.running)
+		c.running = nil
+		return err
+	}
+	if ctx.Done() == nil {
+		return checkpoint()
+	}
+	d, err := s.enter()
+	if err != nil { // the store is being closed
+		return checkpoint()
+	}
+	result := make(chan error, 1)
+	go func() {
+		defer d.leave()
+		result <- checkpoint()
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
