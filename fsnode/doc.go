@@ -22,7 +22,7 @@
 // own. Reading ones run in one View, changing ones in one Update, so each
 // request sees and makes one version of the store. No request waits for
 // another client's, but for the moment of settle; fsync waits for a
-// checkpoint and ends with EINTR when it is interrupted.
+// checkpoint and ends with EINTR when the disk hangs and it is interrupted.
 //
 // # Nodes
 //

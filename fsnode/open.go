@@ -382,9 +382,31 @@ func (fs *fileSystem) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.St
 	return fs.status("fsyncdir", n, fs.sync(cancel))
 }
 
-// sync makes durable what was published so far; an interrupt ends the wait.
+// syncPatience is how long a sync goes on after its request was interrupted.
+const syncPatience = time.Second
+
+// sync makes durable what was published so far. An interrupt ends the wait, but
+// only when the disk does not answer: signals come all the time (timers, children
+// that end, the runtime of Go), local file systems finish an fsync all the same,
+// and programs take EINTR from it for a failed disk.
 func (fs *fileSystem) sync(cancel <-chan struct{}) error {
-	return fs.store.Sync(cancelContext{cancel})
+	ctx, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-cancel:
+		}
+		patience := time.NewTimer(syncPatience)
+		defer patience.Stop()
+		select {
+		case <-ctx.Done():
+		case <-patience.C:
+			giveUp()
+		}
+	}()
+	return fs.store.Sync(ctx)
 }
 
 // cancelContext is a context that ends with a request's cancel channel.
