@@ -167,23 +167,22 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 	}
 
 	f.mu.Lock()
-	if lost && f.names[h.name] == n {
-		f.setName(n, fileName{})
-	} else {
-		lost = false // given another name meanwhile, or displaced
-	}
-	f.mu.Unlock()
-	n.mu.Lock()
+	lost = lost && f.names[h.name] == n // else given another name meanwhile, or displaced
 	if attrs || lost {
 		// What it was told last stays noted: until the notification arrives the
 		// kernel believes it, and an open must see to that itself.
+		n.mu.Lock()
 		n.held.attr = noAttrs
+		n.mu.Unlock()
 	}
-	n.mu.Unlock()
-	switch {
-	case lost:
+	if lost {
+		f.setName(n, fileName{})
+		// In one step with the index: a request by the name (finds) must come across
+		// the node or the notification.
 		f.notes.dropName(h.name, n.id, gone)
-	case attrs:
+	}
+	f.mu.Unlock()
+	if attrs && !lost {
 		f.notes.dropAttrs(h.name.dir, n.id)
 	}
 	if pages {
@@ -196,14 +195,15 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 func (f *follower) expire(n *node) {
 	f.mu.Lock()
 	name := f.setName(n, fileName{})
-	f.mu.Unlock()
 	n.mu.Lock()
 	h := n.held
 	n.held = held{lent: h.lent, guests: h.guests}
 	n.mu.Unlock()
 	if name.dir != 0 {
-		f.notes.dropName(name, n.id, false)
-	} else if h.attr != noAttrs {
+		f.notes.dropName(name, n.id, false) // in one step, as in check
+	}
+	f.mu.Unlock()
+	if name.dir == 0 && h.attr != noAttrs {
 		f.notes.dropAttrs(0, n.id)
 	}
 	if h.pages {
