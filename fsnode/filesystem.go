@@ -98,7 +98,7 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 	}
 	if err != nil {
 		if isAbsent(err) {
-			fs.follow.notes.isAbsent(fileName{dir.id, name})
+			fs.follow.notes.answers(fileName{dir.id, name}, in.Pid, 0)
 		}
 		fs.late.set(in.Pid, false)
 		fs.asked.set(in.Pid, false)
@@ -106,6 +106,7 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 	}
 	n := fs.nodes.remember(&e, seq)
 	fs.fillEntry(out, n, &e, seq, name)
+	fs.follow.notes.answers(fileName{dir.id, name}, in.Pid, n.id)
 	if size, ok := n.stagedSize(nil, in.Pid); ok {
 		setSize(&out.Attr, size)
 		out.SetAttrTimeout(0)

@@ -392,15 +392,15 @@ func (f *follower) moveName(n *node, seq uint64, from, to fileName) {
 	n.mu.Unlock()
 }
 
-// finds reports whether the kernel has been told that a name stands for another
-// file than e, and not yet that it does not: others have put e there.
-func (f *follower) finds(at fileName, e *engine.Entry) bool {
+// finds reports whether a thread may take a name for another file than e: the
+// kernel has been told so, and not yet that it is not so. Others have put e there.
+func (f *follower) finds(at fileName, e *engine.Entry, pid uint32) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if n := f.names[at]; n != nil {
-		return n.id != uint64(e.ID)
+	if n := f.names[at]; n != nil && n.id != uint64(e.ID) {
+		return true
 	}
-	return f.notes.tells(at)
+	return f.notes.tells(at, pid, uint64(e.ID))
 }
 
 // forgot notes that the kernel does not know n any more.

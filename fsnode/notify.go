@@ -59,7 +59,9 @@ type jobKey struct {
 type job struct {
 	names []lostName
 	nodes []uint64
-	asked map[string]bool // those of names that the kernel has asked for since, and there was nothing
+	// told has, of names that the kernel has asked for since, what each thread was
+	// told: a node, or 0 for nothing.
+	told map[string]map[uint32]uint64
 }
 
 // lostName is a name to drop.
@@ -73,7 +75,7 @@ type lostName struct {
 func (q *notifier) dropName(at fileName, node uint64, gone bool) {
 	q.add(jobKey{node: at.dir}, func(j *job) {
 		j.names = append(j.names, lostName{at.name, node, gone})
-		delete(j.asked, at.name)
+		delete(j.told, at.name)
 	})
 }
 
@@ -152,33 +154,45 @@ func (q *notifier) busy(dir uint64) bool {
 }
 
 // tells reports whether it is to be told, or being told, that a name does not stand
-// for what the kernel takes it for.
-func (q *notifier) tells(at fileName) bool {
+// for what the kernel takes it for, as far as a thread knows that it does not
+// stand for id, 0 for nothing. What other threads were told since says nothing: one
+// that walks a path asks for a name while another one, with the lock of the
+// directory, goes by what was cached.
+func (q *notifier) tells(at fileName, pid uint32, id uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := jobKey{node: at.dir}
 	for _, j := range []*job{q.jobs[key], q.active[key]} {
-		if j != nil && !j.asked[at.name] && slices.ContainsFunc(j.names, func(l lostName) bool { return l.name == at.name }) {
+		if j == nil {
+			continue
+		}
+		if told, ok := j.told[at.name][pid]; ok && told == id {
+			continue
+		}
+		if slices.ContainsFunc(j.names, func(l lostName) bool { return l.name == at.name }) {
 			return true
 		}
 	}
 	return false
 }
 
-// isAbsent notes that the kernel has asked for a name and is told that there is
-// nothing: it takes it for nothing else then.
-func (q *notifier) isAbsent(at fileName) {
+// answers notes that a thread has asked for a name and is told that it stands for
+// id, 0 for nothing: it takes it for nothing else then.
+func (q *notifier) answers(at fileName, pid uint32, id uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := jobKey{node: at.dir}
 	for _, j := range []*job{q.jobs[key], q.active[key]} {
-		if j == nil || j.asked[at.name] {
+		if j == nil {
 			continue
 		}
-		if j.asked == nil {
-			j.asked = map[string]bool{}
+		if j.told == nil {
+			j.told = map[string]map[uint32]uint64{}
 		}
-		j.asked[at.name] = true
+		if j.told[at.name] == nil {
+			j.told[at.name] = map[uint32]uint64{}
+		}
+		j.told[at.name][pid] = id
 	}
 }
 

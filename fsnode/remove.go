@@ -52,7 +52,7 @@ func (fs *fileSystem) remove(cancel <-chan struct{}, op string, in *fuse.InHeade
 				err = engine.ErrIsContainer
 			}
 		}
-		if err == nil && isDir && fs.follow.finds(fileName{dir.id, name}, &e) {
+		if err == nil && isDir && fs.follow.finds(fileName{dir.id, name}, &e, in.Pid) {
 			// The kernel would take the directory that it knows for the removed one,
 			// and never look into it again. It asks what is there, and comes back.
 			err = errStale

@@ -25,7 +25,7 @@ func (fs *fileSystem) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newN
 	if odir == nil || ndir == nil {
 		return fuse.Status(errStale)
 	}
-	err := fs.rename(odir, oldName, ndir, newName, in.Flags)
+	err := fs.rename(odir, oldName, ndir, newName, in.Flags, in.Pid)
 	var misfit *misfitError
 	if errors.As(err, &misfit) {
 		fs.noteRefusal(fs.nodes.get(uint64(misfit.id)), in.Pid, misfit)
@@ -33,7 +33,7 @@ func (fs *fileSystem) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newN
 	return fs.status("rename", odir, err)
 }
 
-func (fs *fileSystem) rename(odir *node, oldName string, ndir *node, newName string, flags uint32) error {
+func (fs *fileSystem) rename(odir *node, oldName string, ndir *node, newName string, flags, pid uint32) error {
 	if flags&^(renameNoReplace|renameExchange) != 0 {
 		return syscall.EINVAL
 	}
@@ -50,7 +50,7 @@ func (fs *fileSystem) rename(odir *node, oldName string, ndir *node, newName str
 		return fs.renameToVirtual(odir, oldName, ndir, newName, v, flags)
 	}
 	for {
-		err := fs.tryRename(odir, oldName, ndir, newName, flags)
+		err := fs.tryRename(odir, oldName, ndir, newName, flags, pid)
 		if !errors.Is(err, errRetry) {
 			return err
 		}
@@ -59,7 +59,7 @@ func (fs *fileSystem) rename(odir *node, oldName string, ndir *node, newName str
 
 // tryRename is rename of the entries that the names stand for at present;
 // errRetry when they have changed meanwhile.
-func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName string, flags uint32) error {
+func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName string, flags, pid uint32) error {
 	src, _, err := fs.lookupEntry(odir.eid, oldName)
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (fs *fileSystem) tryRename(odir *node, oldName string, ndir *node, newName 
 	from, to := fileName{odir.id, oldName}, fileName{ndir.id, newName}
 	// A file that the kernel finds and others have removed needs no burial.
 	buries := dst.ID != 0 || src.IsContainer()
-	if fs.follow.finds(from, &src) || buries && fs.follow.finds(to, &dst) {
+	if fs.follow.finds(from, &src, pid) || buries && fs.follow.finds(to, &dst, pid) {
 		// The kernel would move or bury another file than is there. It asks what
 		// is there, and comes back.
 		return errStale
