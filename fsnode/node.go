@@ -31,7 +31,7 @@ type node struct {
 	// removes the entry holds it for writing, so nobody in this mount sees an
 	// entry between two names.
 	loc    sync.RWMutex
-	eid    engine.ID   // of the entry; differs from id after adopt
+	eid    engine.ID   // of the entry; differs from id after adopt. That of a directory never changes: it is read without loc
 	parent engine.ID   // with key: its name, the last one of an orphan
 	key    value.Value // invalid when it never had a name
 	seq    uint64      // version of the store that this is from
@@ -157,7 +157,9 @@ func (n *node) moved(id, parent engine.ID, key value.Value, seq uint64) {
 	}
 	n.loc.Lock()
 	if seq >= n.seq && !n.owned {
-		n.eid = id // it may have stood for what had its name before
+		if n.eid != id { // it stood for what had its name before; see eid
+			n.eid = id
+		}
 		n.placed(parent, key, seq)
 	}
 	n.loc.Unlock()
