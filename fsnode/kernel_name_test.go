@@ -334,6 +334,43 @@ func TestListingThatFails(t *testing.T) {
 	}
 }
 
+// TestWhatAnotherThreadWasTold: as long as a name is being taken back, a thread goes
+// by what it was told itself. One that walks a path asks without the lock of the
+// directory, and what it is told is not what the thread with the lock goes by.
+func TestWhatAnotherThreadWasTold(t *testing.T) {
+	walker := fuse.InHeader{NodeId: rootNode, Caller: fuse.Caller{Pid: 2}}
+	remover := fuse.InHeader{NodeId: rootNode, Caller: fuse.Caller{Pid: 3}}
+	for what, do := range map[string]func(s *stepper) fuse.Status{
+		"rmdir": func(s *stepper) fuse.Status { return s.fs.Rmdir(nil, &remover, "a") },
+		"rename onto": func(s *stepper) fuse.Status {
+			return s.fs.Rename(nil, &fuse.RenameIn{InHeader: remover, Newdir: rootNode}, "c", "a")
+		},
+		"rename of": func(s *stepper) fuse.Status {
+			return s.fs.Rename(nil, &fuse.RenameIn{InHeader: remover, Newdir: rootNode}, "a", "d")
+		},
+	} {
+		s := newStepper(t)
+		gate := make(chan struct{})
+		t.Cleanup(func() { close(gate) })
+		s.fs.follow.notes.to = gatedKernel{s.kernel, gate}
+		s.foreign(func(tx *engine.Tx) error {
+			return errors.Join(makeDir(tx, "a"), makeDir(tx, "b"), makeDir(tx, "c"))
+		})
+		require.NoError(t, s.fs.follow.step())
+		first := s.lookup(rootNode, "a").NodeId
+		s.lookup(rootNode, "c")
+		s.foreign(rename("a", "b", engine.RenameOptions{Exchange: true}))
+		require.NoError(t, s.fs.follow.step())
+
+		var out fuse.EntryOut
+		require.Equal(t, fuse.OK, s.fs.Lookup(nil, &walker, "a", &out), what)
+		require.NotEqual(t, first, out.NodeId, what)
+		require.Equal(t, fuse.Status(syscall.ESTALE), do(s), what)
+		require.Equal(t, fuse.OK, s.fs.Lookup(nil, &remover, "a", &out), what)
+		require.Equal(t, fuse.OK, do(s), what)
+	}
+}
+
 // TestAbsentNameIsNoObstacle: the notification about a name may wait for the lock
 // that the kernel holds while it renames onto it. Once the kernel has asked, and
 // there is nothing, it does not matter.
