@@ -149,8 +149,21 @@ func (q *notifier) pending() int {
 func (q *notifier) busy(dir uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	key := jobKey{node: dir}
-	return q.jobs[key] != nil || q.active[key] != nil
+	return len(q.about(dir)) > 0
+}
+
+// about returns what is to be told about names of a directory and what is being
+// told.
+//
+// Preconditions: q.mu is held.
+func (q *notifier) about(dir uint64) []*job {
+	var jobs []*job
+	for _, m := range []map[jobKey]*job{q.jobs, q.active} {
+		if j := m[jobKey{node: dir}]; j != nil {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
 }
 
 // tells reports whether it is to be told, or being told, that a name does not stand
@@ -161,11 +174,7 @@ func (q *notifier) busy(dir uint64) bool {
 func (q *notifier) tells(at fileName, pid uint32, id uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	key := jobKey{node: at.dir}
-	for _, j := range []*job{q.jobs[key], q.active[key]} {
-		if j == nil {
-			continue
-		}
+	for _, j := range q.about(at.dir) {
 		if told, ok := j.told[at.name][pid]; ok && told == id {
 			continue
 		}
@@ -181,11 +190,7 @@ func (q *notifier) tells(at fileName, pid uint32, id uint64) bool {
 func (q *notifier) answers(at fileName, pid uint32, id uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	key := jobKey{node: at.dir}
-	for _, j := range []*job{q.jobs[key], q.active[key]} {
-		if j == nil {
-			continue
-		}
+	for _, j := range q.about(at.dir) {
 		if j.told == nil {
 			j.told = map[string]map[uint32]uint64{}
 		}
