@@ -251,3 +251,36 @@ func BenchmarkDurable(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPutAll updates each of the keys once, a thousand in random order in one
+// transaction, in a store that was just filled the same way.
+func BenchmarkPutAll(b *testing.B) {
+	const size = 1000
+	keys := benchKeys()
+	members := make([]Member, size)
+	lap := func(s *Store, v value.Value) {
+		for at := 0; at < len(keys); at += size {
+			for i, key := range keys[at : at+size] {
+				members[i] = Member{Key: key, Value: v}
+			}
+			err := s.Update(func(tx *Tx) error { return tx.PutAll(RootID, members, PutOptions{Declared: true}) })
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for b.Loop() {
+		b.StopTimer()
+		s := benchStore(b)
+		lap(s, value.String("fifteen bytes.."))
+		rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+		b.StartTimer()
+		lap(s, value.String("fifteen others."))
+		b.StopTimer()
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchEntries, "ns/key")
+}
