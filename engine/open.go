@@ -385,7 +385,7 @@ const lostMax = 16 << 20
 // so that the next open need not trace. The caller holds the gate.
 func (s *Store) finish() {
 	for i := range int(s.hdr.SlotHigh.Load()) {
-		s.cleanSlot(i) // of the dead: nobody alive holds a slot
+		s.cleanDeadSlot(i) // nobody alive holds a slot, and the own one was released
 	}
 	if s.hdr.Lost.Load() > lostMax {
 		return // the next open traces, and finds the lost space

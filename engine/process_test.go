@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -577,4 +578,93 @@ func TestSurvivorCleansUp(t *testing.T) {
 		requireNoLeak(t, s)
 	}
 	require.NoError(t, s.Close())
+}
+
+// requireCollected demands that background collectors find one reason to collect,
+// a death, and leave nothing allocated but what is reachable. It closes the store.
+func requireCollected(t *testing.T, s *engine.Store) {
+	t.Helper()
+	live, err := s.Internals().Verify()
+	require.NoError(t, err)
+	require.Greater(t, s.Internals().Heap().Usage().Objects, live.Objects, "there is no garbage")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		gc.New(s).Run(ctx, gc.Pace{Look: time.Millisecond})
+	}()
+	hdr := s.Internals().Header()
+	require.Eventually(t, func() bool { return hdr.GCCount.Load() > 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		// What the collection itself replaced goes with the next checkpoint.
+		if s.Sync(context.Background()) != nil || gc.New(s).Quick() != nil {
+			return false
+		}
+		live, err := s.Internals().Verify()
+		u := s.Internals().Heap().Usage()
+		return err == nil && live.Objects == u.Objects && live.Bytes == u.UsedBytes
+	}, 20*time.Second, 10*time.Millisecond)
+	cancel()
+	<-ended
+	require.EqualValues(t, 1, hdr.Deaths.Load())
+	require.EqualValues(t, 1, hdr.DeathsDone.Load())
+	require.EqualValues(t, 1, hdr.GCCount.Load())
+	require.NoError(t, s.Close())
+}
+
+// TestUnnoticedDeathIsCollected: what a killed process leaves is collected without
+// being asked for, also when nobody has noticed its death but the last one to
+// close the store, or the one who gets its slot.
+func TestUnnoticedDeathIsCollected(t *testing.T) {
+	// start starts a child on the store, which has built an edit and stopped.
+	start := func(t *testing.T, path string) *child {
+		c := startChild(t, path, "hooked a publish.before-swap 3 STOP")
+		require.Eventually(t, func() bool {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+			return err == nil && strings.Contains(string(b), ") T ")
+		}, time.Minute, time.Millisecond)
+		return c
+	}
+	kill := func(c *child) {
+		_ = c.cmd.Process.Kill()
+		_ = c.wait()
+	}
+
+	t.Run("last close", func(t *testing.T) {
+		path := newStorePath(t)
+		var victim atomic.Pointer[child]
+		s, err := engine.Open(path, engine.Options{Commit: -1, Hook: func(point string) {
+			if c := victim.Load(); c != nil && point == "checkpoint.announced" {
+				victim.Store(nil)
+				kill(c)
+			}
+		}})
+		require.NoError(t, err)
+		require.NoError(t, step(s, "self", 1))
+		c := start(t, path)
+		// The last checkpoint is made when nothing looks for the dead any more.
+		victim.Store(c)
+		require.NoError(t, s.Close())
+		require.Nil(t, victim.Load(), "the child was not killed")
+
+		s, err = engine.Open(path, engine.Options{Hook: func(point string) {
+			if strings.HasPrefix(point, "recover") {
+				t.Error("it was not closed cleanly:", point)
+			}
+		}})
+		require.NoError(t, err)
+		requireCollected(t, s)
+	})
+
+	t.Run("slot taken over", func(t *testing.T) {
+		path := newStorePath(t)
+		s, err := engine.Open(path, engine.Options{Commit: -1})
+		require.NoError(t, err)
+		require.NoError(t, step(s, "self", 1))
+		kill(start(t, path))
+		other, err := engine.Open(path, engine.Options{Commit: -1})
+		require.NoError(t, err)
+		defer other.Close()
+		requireCollected(t, s)
+	})
 }

@@ -45,7 +45,7 @@ func (s *Store) claimSlot() error {
 // no page of the slot can change on the disk by itself any more, so they are
 // either complete or never will be.
 func (s *Store) settleSlot(i int) error {
-	s.cleanSlot(i)
+	s.cleanDeadSlot(i)
 	p := s.view.Slot(i)
 	open := false
 	for a := range p.Announced {
@@ -73,20 +73,29 @@ func (s *Store) settleSlot(i int) error {
 	return nil
 }
 
-// cleanSlot removes what a dead owner of slot i has left: pins and leases. The
+// cleanSlot removes what the owner of slot i has left: pins and leases. The
 // caller holds the lock of the slot. It may be interrupted at any point and
-// repeated; Used is cleared last.
+// repeated; the caller clears Used last.
 func (s *Store) cleanSlot(i int) {
-	p := s.view.Slot(i)
-	if p.Used.Load() == 0 {
-		return
-	}
-	token := epoch.Token(i, p.Incarnation.Load())
+	token := epoch.Token(i, s.view.Slot(i).Incarnation.Load())
 	s.at("clean.begin")
 	epoch.CleanSlot(s.view, i, token)
 	s.heap.ReleaseLeases(token)
 	s.hdr.GCLease.CompareAndSwap(token, 0)
 	s.at("clean.end")
+}
+
+// cleanDeadSlot cleans slot i if its last owner has died, and counts the death.
+// The caller keeps others from claiming or cleaning the slot.
+func (s *Store) cleanDeadSlot(i int) {
+	p := s.view.Slot(i)
+	if p.Used.Load() == 0 {
+		return
+	}
+	s.cleanSlot(i)
+	// Counted when no pin is left that a collection would mark from, and while the
+	// slot is still in use: who is killed in between counts twice, not never.
+	s.hdr.Deaths.Add(1)
 	p.Used.Store(0)
 }
 
@@ -105,8 +114,7 @@ func (s *Store) cleanDead() {
 		if ok, err := s.store.TryLock(mapping.LockSlots+int64(i), 1); err != nil || !ok {
 			continue
 		}
-		s.cleanSlot(i)
-		s.hdr.Deaths.Add(1)
+		s.cleanDeadSlot(i)
 		_ = s.store.Unlock(mapping.LockSlots+int64(i), 1)
 	}
 }
@@ -115,5 +123,6 @@ func (s *Store) cleanDead() {
 func (s *Store) releaseSlot() error {
 	s.heap.Close()
 	s.cleanSlot(s.slot)
+	s.view.Slot(s.slot).Used.Store(0)
 	return s.store.Unlock(mapping.LockSlots+int64(s.slot), 1)
 }

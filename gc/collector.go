@@ -74,7 +74,15 @@ func (c *Collector) Quick() error {
 // What a later root reaches was either born after m or is reachable from M,
 // since a block that has once been retired never comes back. So what step 6
 // frees, nobody can reach.
-func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
+func (c *Collector) Full(ctx context.Context) (Stats, error) {
+	return c.full(ctx, func() bool { return true })
+}
+
+// errNotDue reports that a collection which has ended meanwhile was enough.
+var errNotDue = errors.New("no collection is due")
+
+// full is Full if due, which is asked under the lease, says that it is needed.
+func (c *Collector) full(ctx context.Context, due func() bool) (st Stats, err error) {
 	leave, err := c.in.Enter()
 	if err != nil {
 		return st, err
@@ -88,8 +96,12 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 		hdr.GCLease.CompareAndSwap(c.in.Token(), 0)
 	}()
 
-	// Snapshots are counted after they are dropped, so these are not in M.
-	dropped := hdr.Dropped.Load()
+	if !due() {
+		return st, errNotDue
+	}
+	// Snapshots are counted after they are dropped, so these are not in M. Deaths
+	// are counted after the dead were cleaned up after, so these hold nothing.
+	dropped, deaths, slabs := hdr.Dropped.Load(), hdr.Deaths.Load(), hdr.Slabs.Load()
 	if _, err := c.in.PublishEmpty(); err != nil {
 		return st, fmt.Errorf("collect: %w", err)
 	}
@@ -135,6 +147,8 @@ func (c *Collector) Full(ctx context.Context) (st Stats, err error) {
 	st.Freed, st.FreedBytes = swept.Objects, swept.Bytes
 	hdr.Lost.Add(-lost)
 	hdr.DroppedDone.Store(dropped)
+	hdr.DeathsDone.Store(deaths)
+	hdr.GCSlabs.Store(slabs)
 	hdr.GCCount.Add(1)
 	hdr.GCFreed.Store(uint64(swept.Bytes))
 	hdr.GCNanos.Store(uint64(st.Wait + st.Mark + st.Sweep))

@@ -50,17 +50,14 @@ func (p *Pace) fill() {
 // Run collects in the background until ctx ends or the store is closed. What a
 // quick pass frees the engine frees by itself; Run starts a full pass when a
 // process has died, since what it had allocated is lost until then, when a
-// snapshot was dropped, since nothing else finds what it held, and when the file
-// has grown much.
+// snapshot was dropped, since nothing else finds what it held, when closing
+// processes have left much behind, and when the file has grown much.
+//
+// All of that is in the shm, and since when: so it does not matter which process
+// has seen it happen, nor when this Run began, and each reason starts one
+// collection, however many processes run this.
 func (c *Collector) Run(ctx context.Context, p Pace) {
 	p.fill()
-	hdr := c.in.Header()
-	leave, err := c.in.Enter()
-	if err != nil {
-		return
-	}
-	deaths, slabs := hdr.Deaths.Load(), hdr.Slabs.Load()
-	leave()
 	tick := time.NewTicker(p.Look)
 	defer tick.Stop()
 	for {
@@ -73,32 +70,55 @@ func (c *Collector) Run(ctx context.Context, p Pace) {
 		if err != nil {
 			return
 		}
-		died, now, lost := hdr.Deaths.Load(), hdr.Slabs.Load(), hdr.Lost.Load()
-		dropped := hdr.Dropped.Load() != hdr.DroppedDone.Load()
+		why := c.due(p)
 		leave()
-		grown := (int64(now) - int64(slabs)) * engine.SlabBytes
-		if died == deaths && !dropped && lost < p.MaxLost && (grown < p.MinGrowth || float64(now) < float64(slabs)*(1+p.Growth)) {
+		if why == "" {
 			continue
 		}
-		st, err := c.fullWithin(ctx, p.Patience)
+		c.in.At("gc.due")
+		// Asked again under the lease: another process may just have done it.
+		st, err := c.fullWithin(ctx, p.Patience, func() bool {
+			why = c.due(p)
+			return why != ""
+		})
 		switch {
-		case errors.Is(err, ErrRunning):
-			// Another process is at it, for the same reasons.
+		case errors.Is(err, ErrRunning), errors.Is(err, errNotDue):
+			// The collection of another process may have begun before the reason
+			// came up: the next look tells.
+		case p.Log == nil:
 		case err != nil:
-			if p.Log != nil {
-				p.Log.Warn("collection failed", "err", err)
-			}
-			continue
-		case p.Log != nil:
-			p.Log.Info("collected", "live", st.LiveBytes, "freed", st.FreedBytes,
+			p.Log.Warn("collection failed", "why", why, "err", err)
+		default:
+			p.Log.Info("collected", "why", why, "live", st.LiveBytes, "freed", st.FreedBytes,
 				"wait", st.Wait, "mark", st.Mark, "sweep", st.Sweep)
 		}
-		deaths, slabs = died, now
 	}
 }
 
-func (c *Collector) fullWithin(ctx context.Context, patience time.Duration) (Stats, error) {
+// due says why a full collection should begin now, "" if there is no reason. It
+// goes by the shm alone. The caller keeps the store open.
+func (c *Collector) due(p Pace) string {
+	hdr := c.in.Header()
+	slabs := hdr.Slabs.Load()
+	// In a new shm no growth is known.
+	hdr.GCSlabs.CompareAndSwap(0, slabs)
+	before := hdr.GCSlabs.Load()
+	grown := (int64(slabs) - int64(before)) * engine.SlabBytes
+	switch {
+	case hdr.Deaths.Load() != hdr.DeathsDone.Load():
+		return "a process died"
+	case hdr.Dropped.Load() != hdr.DroppedDone.Load():
+		return "a snapshot was dropped"
+	case hdr.Lost.Load() >= p.MaxLost:
+		return "closing processes left space behind"
+	case grown >= p.MinGrowth && float64(slabs) >= float64(before)*(1+p.Growth):
+		return "the file has grown"
+	}
+	return ""
+}
+
+func (c *Collector) fullWithin(ctx context.Context, patience time.Duration, due func() bool) (Stats, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return c.Full(ctx)
+	return c.full(ctx, due)
 }

@@ -120,7 +120,12 @@ type ShmHeader struct {
 	// for a full collection. DroppedDone is the count as of the last one.
 	Dropped     atomic.Uint64
 	DroppedDone atomic.Uint64
-	_           [48]byte
+
+	// DeathsDone is Deaths, and GCSlabs Slabs, as of the beginning of the last full
+	// collection. GCSlabs is 0 in a new shm, until a background collector looks.
+	DeathsDone atomic.Uint64
+	GCSlabs    atomic.Uint64
+	_          [32]byte
 }
 
 // Announcement says that the root of a checkpoint may be on the disk.
