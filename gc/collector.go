@@ -113,6 +113,7 @@ func (c *Collector) full(ctx context.Context, due func() bool) (st Stats, err er
 	st.Seq = root.Seq
 	c.in.At("gc.pinned")
 	lost := hdr.Lost.Load()
+	hdr.GCOpen.Store(1)
 	hdr.GCSeq.Store(root.Seq)
 	c.in.At("gc.seq-stored")
 	start := time.Now()
@@ -149,6 +150,7 @@ func (c *Collector) full(ctx context.Context, due func() bool) (st Stats, err er
 	hdr.DroppedDone.Store(dropped)
 	hdr.DeathsDone.Store(deaths)
 	hdr.GCSlabs.Store(slabs)
+	hdr.GCOpen.Store(0)
 	hdr.GCCount.Add(1)
 	hdr.GCFreed.Store(uint64(swept.Bytes))
 	hdr.GCNanos.Store(uint64(st.Wait + st.Mark + st.Sweep))

@@ -51,7 +51,8 @@ func (p *Pace) fill() {
 // quick pass frees the engine frees by itself; Run starts a full pass when a
 // process has died, since what it had allocated is lost until then, when a
 // snapshot was dropped, since nothing else finds what it held, when closing
-// processes have left much behind, and when the file has grown much.
+// processes have left much behind or a collection was broken off, and when the file
+// has grown much.
 //
 // All of that is in the shm, and since when: so it does not matter which process
 // has seen it happen, nor when this Run began, and each reason starts one
@@ -107,6 +108,8 @@ func (c *Collector) due(p Pace) string {
 	switch {
 	case hdr.Deaths.Load() != hdr.DeathsDone.Load():
 		return "a process died"
+	case hdr.GCOpen.Load() != 0:
+		return "a collection was broken off"
 	case hdr.Dropped.Load() != hdr.DroppedDone.Load():
 		return "a snapshot was dropped"
 	case hdr.Lost.Load() >= p.MaxLost:

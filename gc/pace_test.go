@@ -2,6 +2,7 @@ package gc_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -188,6 +189,28 @@ func TestRunAfterFailure(t *testing.T) {
 	end()
 	requireCollections(t, s, 1)
 	require.EqualValues(t, 1, hdr.DeathsDone.Load())
+}
+
+// TestRunAfterOthersFailure: a collection that somebody asked for and that did not
+// come to its end has told limbos to leave blocks to it: they are not forgotten.
+func TestRunAfterOthersFailure(t *testing.T) {
+	var leave atomic.Pointer[func()]
+	s := open(t, newStorePath(t), func(point string) {
+		if fn := leave.Load(); fn != nil && point == "gc.published" {
+			(*fn)()
+		}
+	})
+	end := read(t, s)
+	put(t, s, "k", 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	leave.Store((*func())(&cancel))
+	_, err := gc.New(s).Full(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, collections(s))
+	leave.Store(nil)
+	end()
+	run(t, s, gc.Pace{Look: time.Millisecond})
+	requireCollections(t, s, 1)
 }
 
 // TestRunEnds: closing the store ends it.

@@ -125,7 +125,11 @@ type ShmHeader struct {
 	// collection. GCSlabs is 0 in a new shm, until a background collector looks.
 	DeathsDone atomic.Uint64
 	GCSlabs    atomic.Uint64
-	_          [32]byte
+
+	// GCOpen is 1 from when a full collection has told the limbos what to leave to
+	// it until it has freed that. If nobody collects, it was broken off.
+	GCOpen atomic.Uint64
+	_      [24]byte
 }
 
 // Announcement says that the root of a checkpoint may be on the disk.
