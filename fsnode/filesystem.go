@@ -19,7 +19,7 @@ type fileSystem struct {
 	opts  Options
 	log   *slog.Logger
 
-	server *fuse.Server // set by Init
+	server kernel // set by Init
 
 	nodes   nodeTable
 	files   handleTable[*fileHandle]
@@ -98,6 +98,7 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 	}
 	if err != nil {
 		if isAbsent(err) {
+			fs.overtake(fileName{dir.id, name}, 0)
 			fs.follow.notes.answers(fileName{dir.id, name}, in.Pid, 0)
 		}
 		fs.late.set(in.Pid, false)
@@ -105,6 +106,7 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 		return fs.status("lookup", dir, err)
 	}
 	n := fs.nodes.remember(&e, seq)
+	fs.overtake(fileName{dir.id, name}, n.id)
 	fs.fillEntry(out, n, &e, seq, name)
 	fs.follow.notes.answers(fileName{dir.id, name}, in.Pid, n.id)
 	if size, ok := n.stagedSize(nil, in.Pid); ok {
@@ -112,6 +114,21 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 		out.SetAttrTimeout(0)
 	}
 	return fuse.OK
+}
+
+// overtake makes the kernel ask for the attributes of the node that it takes a name
+// for, if the reply to a LOOKUP says that it stands for another node, or for 0,
+// nothing. The notifier tells the kernel, too, but later: who has seen that the
+// name is gone must not find that the file still has it.
+func (fs *fileSystem) overtake(at fileName, id uint64) {
+	for _, old := range fs.follow.takenFor(at) {
+		if old == id {
+			continue
+		}
+		if n := fs.nodes.get(old); n != nil {
+			fs.expireAttr(n)
+		}
+	}
 }
 
 // lookupEntry finds the entry of a name, and the version it was found in.

@@ -403,6 +403,18 @@ func (f *follower) finds(at fileName, e *engine.Entry, pid uint32) bool {
 	return f.notes.tells(at, pid, uint64(e.ID))
 }
 
+// takenFor returns the nodes that the kernel may take a name for: the one that it
+// was told last, and those of which it is being told that they have lost it.
+func (f *follower) takenFor(at fileName) []uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	nodes := f.notes.losers(at)
+	if n := f.names[at]; n != nil {
+		nodes = append(nodes, n.id)
+	}
+	return nodes
+}
+
 // forgot notes that the kernel does not know n any more.
 func (f *follower) forgot(n *node) { f.letGo(n, fileName{}) }
 

@@ -371,6 +371,36 @@ func TestWhatAnotherThreadWasTold(t *testing.T) {
 	}
 }
 
+// TestAttributesOfALostName: who has seen that a name is gone, or stands for another
+// file, asks for the attributes of the one that had it, however late the follower is.
+func TestAttributesOfALostName(t *testing.T) {
+	in := fuse.InHeader{NodeId: rootNode}
+	for what, lose := range map[string]func(tx *engine.Tx) error{
+		"removed":  func(tx *engine.Tx) error { return remove(tx, "a") },
+		"replaced": rename("b", "a", engine.RenameOptions{}),
+		"moved":    rename("a", "c", engine.RenameOptions{}),
+	} {
+		for _, late := range []string{"round", "notifier"} {
+			s := newStepper(t)
+			gate := make(chan struct{})
+			t.Cleanup(func() { close(gate) })
+			s.fs.follow.notes.to = gatedKernel{s.kernel, gate}
+			s.foreign(func(tx *engine.Tx) error { return errors.Join(makeDir(tx, "a"), makeDir(tx, "b")) })
+			require.NoError(t, s.fs.follow.step())
+			n := s.lookup(rootNode, "a").NodeId
+			require.Equal(t, n, s.lookup(rootNode, "a").NodeId)
+			require.Empty(t, s.kernel.take(), "it has its name")
+
+			s.foreign(lose)
+			if late == "notifier" {
+				require.NoError(t, s.fs.follow.step())
+			}
+			s.fs.Lookup(nil, &in, "a", &fuse.EntryOut{})
+			require.Equal(t, []string{fmt.Sprintf("inode %d -1", n)}, s.kernel.take(), "%s before the %s", what, late)
+		}
+	}
+}
+
 // TestAbsentNameIsNoObstacle: the notification about a name may wait for the lock
 // that the kernel holds while it renames onto it. Once the kernel has asked, and
 // there is nothing, it does not matter.

@@ -30,6 +30,15 @@ func (k *toldKernel) add(format string, args ...any) fuse.Status {
 	return fuse.OK
 }
 
+// take returns what was told since it was called last.
+func (k *toldKernel) take() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := k.all
+	k.all = nil
+	return all
+}
+
 func (k *toldKernel) EntryNotify(parent uint64, name string) fuse.Status {
 	return k.add("name %d %s", parent, name)
 }
@@ -121,6 +130,7 @@ func newStepperWith(t *testing.T, o Options) *stepper {
 	require.NoError(t, err)
 	s := &stepper{T: t, store: store, kernel: &toldKernel{}}
 	s.fs = newFileSystem(lateStore{FromEngine(store), s}, o.withDefaults())
+	s.fs.server = s.kernel
 	s.fs.follow.start(s.kernel)
 	t.Cleanup(func() {
 		s.fs.follow.notes.close()
@@ -148,11 +158,7 @@ func (s *stepper) told() []string {
 	for deadline := time.Now().Add(time.Minute); s.fs.follow.notes.pending() > 0; time.Sleep(time.Millisecond) {
 		require.True(s, time.Now().Before(deadline), "the notifier does not end")
 	}
-	s.kernel.mu.Lock()
-	defer s.kernel.mu.Unlock()
-	all := s.kernel.all
-	s.kernel.all = nil
-	return all
+	return s.kernel.take()
 }
 
 const rootNode = uint64(engine.RootID)

@@ -2,7 +2,6 @@ package fsnode
 
 import (
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -58,6 +57,7 @@ type jobKey struct {
 // is another one, and files that are found in it and have changed.
 type job struct {
 	names []lostName
+	lost  map[string][]uint64 // the nodes of names by name
 	nodes []uint64
 	// told has, of names that the kernel has asked for since, what each thread was
 	// told: a node, or 0 for nothing.
@@ -75,6 +75,10 @@ type lostName struct {
 func (q *notifier) dropName(at fileName, node uint64, gone bool) {
 	q.add(jobKey{node: at.dir}, func(j *job) {
 		j.names = append(j.names, lostName{at.name, node, gone})
+		if j.lost == nil {
+			j.lost = map[string][]uint64{}
+		}
+		j.lost[at.name] = append(j.lost[at.name], node)
 		delete(j.told, at.name)
 	})
 }
@@ -178,11 +182,22 @@ func (q *notifier) tells(at fileName, pid uint32, id uint64) bool {
 		if told, ok := j.told[at.name][pid]; ok && told == id {
 			continue
 		}
-		if slices.ContainsFunc(j.names, func(l lostName) bool { return l.name == at.name }) {
+		if j.lost[at.name] != nil {
 			return true
 		}
 	}
 	return false
+}
+
+// losers returns the nodes of which it is to be told, or being told, that they have
+// lost a name.
+func (q *notifier) losers(at fileName) (nodes []uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range q.about(at.dir) {
+		nodes = append(nodes, j.lost[at.name]...)
+	}
+	return nodes
 }
 
 // answers notes that a thread has asked for a name and is told that it stands for
