@@ -59,8 +59,8 @@ type job struct {
 	names []lostName
 	lost  map[string][]uint64 // the nodes of names by name
 	nodes []uint64
-	// told has, of names that the kernel has asked for since, what each thread was
-	// told: a node, or 0 for nothing.
+	// told has, of lost names that the kernel has asked for since, what each thread
+	// was told: a node, or 0 for nothing.
 	told map[string]map[uint32]uint64
 }
 
@@ -206,6 +206,9 @@ func (q *notifier) answers(at fileName, pid uint32, id uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, j := range q.about(at.dir) {
+		if j.lost[at.name] == nil {
+			continue
+		}
 		if j.told == nil {
 			j.told = map[string]map[uint32]uint64{}
 		}
