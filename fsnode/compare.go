@@ -150,7 +150,7 @@ func (f *follower) check(now Tx, n *node) (lost bool) {
 		f.fs.buried(n, f.before(eid), now.Seq())
 	}
 	if n.dir && there && used {
-		f.fs.nodes.rest(n) // what it is now is in the base
+		f.fs.rest(n) // what it is now is in the base
 	}
 	attrs := h.attr != noAttrs
 	if attrs && there && h.attr == oneAttrs && (n.dir || !lost && h.name.dir != 0) {

@@ -105,8 +105,8 @@ func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
 		if d.n.frozen != nil {
 			d.n.frozen.close()
 		}
-		if fs.nodes.closed(d.n) && !d.n.isGone() {
-			fs.nodes.rest(d.n)
+		if fs.nodes.closed(d.n) {
+			fs.rest(d.n)
 		}
 	}
 }

@@ -251,6 +251,21 @@ func TestStatOfARemovedDirectoryStays(t *testing.T) {
 	require.Nil(t, e.lastEntry())
 }
 
+// TestStatOfADirectoryRemovedDuringARound: one that this mount removes while a round
+// looks at a version that has it.
+func TestStatOfADirectoryRemovedDuringARound(t *testing.T) {
+	s := newStepper(t)
+	s.foreign(func(tx *engine.Tx) error { return makeDir(tx, "d") })
+	n := s.lookup(rootNode, "d").NodeId
+	s.looks = func() {
+		require.Equal(t, fuse.OK, s.fs.Rmdir(nil, &fuse.InHeader{NodeId: rootNode}, "d"))
+	}
+	for range 2 {
+		s.step()
+		require.Zero(t, s.getAttr(n).Nlink)
+	}
+}
+
 // TestStatOfADirectoryThatComesAndGoes: one that no round has seen.
 func TestStatOfADirectoryThatComesAndGoes(t *testing.T) {
 	s := newStepper(t)

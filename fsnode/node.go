@@ -99,6 +99,16 @@ func (fs *fileSystem) buried(n *node, e *engine.Entry, seq uint64) {
 	n.gone = n.lastEntry() != nil
 }
 
+// rest lets go what n has for open handles, if none is open. What was removed keeps
+// what it was last: n.loc is held so that it is not removed meanwhile.
+func (fs *fileSystem) rest(n *node) {
+	n.loc.RLock()
+	defer n.loc.RUnlock()
+	if !n.gone {
+		fs.nodes.rest(n)
+	}
+}
+
 // isLeft reports whether n, whose entry is gone, is still in use: whoever has it
 // open can ask for what every file has.
 func (fs *fileSystem) isLeft(n *node) bool { return fs.isRemovedDir(n) || fs.nodes.isOpen(n) }

@@ -314,9 +314,7 @@ func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	}
 	if fs.nodes.closed(n) {
 		fs.dropOrphan(n)
-		if !n.isGone() {
-			fs.nodes.rest(n)
-		}
+		fs.rest(n)
 	}
 }
 
