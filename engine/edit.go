@@ -156,6 +156,14 @@ func (ed *edit) abandon() {
 	ed.built, ed.retired = ed.built[:0], ed.retired[:0]
 }
 
+// adopt takes over what another edit of the same version has built and retired, and
+// ends it.
+func (ed *edit) adopt(from *edit) {
+	ed.built = append(ed.built, from.built...)
+	ed.retired = append(ed.retired, from.retired...)
+	from.end()
+}
+
 // end gives the cursor back and forgets what was built: the next user of ed may
 // give up before it has begun, and must not free what this one has published.
 func (ed *edit) end() {

@@ -235,9 +235,9 @@ func wrap(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, heap.ErrFull):
+	case errors.Is(err, heap.ErrFull) && !errors.Is(err, ErrNoSpace):
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
-	case errors.Is(err, container.ErrRange):
+	case errors.Is(err, container.ErrRange) && !errors.Is(err, ErrTooLarge):
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	return err

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"math/bits"
 	"slices"
+	"sort"
 
+	"pongofs/engine/container"
 	"pongofs/engine/value"
 )
 
@@ -19,7 +21,8 @@ type Member struct {
 // PutAll is a Put of each member, in whatever order they come; of several with
 // one key the last stays. It goes along the container once, in the order of the
 // keys, and comes to each node on the way once, which a Put for each would come
-// to again and again.
+// to again and again. Hundreds of members are stored by several goroutines, up to
+// GOMAXPROCS; it returns when all have ended.
 //
 // The first error ends it and names the key. If some members were stored before,
 // the edit cannot be published any more: the Update fails with that error.
@@ -28,8 +31,8 @@ func (tx *Tx) PutAll(dir ID, members []Member, o PutOptions) error {
 	return err
 }
 
-// putAll calls instead, unless that is nil, for a member whose key has a
-// container. It reports whether anything was changed.
+// putAll calls instead, unless that is nil, for each member whose key has a
+// container, when all the others are stored. It reports whether anything was changed.
 func (tx *Tx) putAll(dir ID, members []Member, o PutOptions, instead func(Member) error) (changed bool, err error) {
 	defer tx.end(tx.begin(), &err)
 	c, err := tx.edits(dir)
@@ -40,24 +43,65 @@ func (tx *Tx) putAll(dir ID, members []Member, o PutOptions, instead func(Member
 	if err != nil {
 		return false, err
 	}
+	b := batch{members: members, ordered: order, options: o, replace: instead != nil, lanes: lanes(c, len(members))}
+	done, err := tx.putRange(c, &b, 0, len(order.at))
+	changed = done.changed
+	for _, at := range done.containers {
+		if err != nil {
+			break
+		}
+		err = atKey(members[at].Key, instead(members[at]))
+		changed = changed || err == nil
+	}
+	if err != nil && changed {
+		err = tx.fail(err) // there are some of them
+	}
+	return changed, err
+}
+
+// batch is what one PutAll stores.
+type batch struct {
+	members []Member
+	ordered
+	options PutOptions
+	replace bool // containers are left to the caller; else they are an error
+	lanes   int  // how many goroutines may store them
+}
+
+// stored says what has become of some members.
+type stored struct {
+	changed    bool
+	containers []uint64 // of the members, those whose keys have containers
+}
+
+// putRange stores the members from to to−1 in the order of their keys. The error
+// names a key.
+func (tx *Tx) putRange(c *openContainer, b *batch, from, to int) (done stored, err error) {
+	if b.lanes > 1 && to-from >= 2*laneMembers && c.rec.Body.Weight > 1 {
+		left, sep, right, err := container.Halves(&tx.ed, c.rec.Body)
+		if err != nil {
+			return done, err
+		}
+		mid := from + sort.Search(to-from, func(i int) bool { return bytes.Compare(b.key(int(b.at[from+i])), sep) >= 0 })
+		if min(mid-from, to-mid) >= laneMembers {
+			return tx.putHalves(c, b, [3]int{from, mid, to}, left, right)
+		}
+	}
 	ahead := false // the cursor is in the body, and of no later key
-	for _, at := range order.at {
-		member := &members[at]
-		stored, err := tx.putMember(c, member, order.key(int(at)), o, ahead)
+	for _, at := range b.at[from:to] {
+		member := &b.members[at]
+		changed, err := tx.putMember(c, member, b.key(int(at)), b.options, ahead)
 		ahead = true
-		if errors.Is(err, ErrIsContainer) && instead != nil {
-			stored, ahead = true, false
-			err = instead(*member)
+		if b.replace && errors.Is(err, ErrIsContainer) {
+			done.containers = append(done.containers, at)
+			err = nil
 		}
 		if err != nil {
-			if changed {
-				err = tx.fail(err) // there are some of them
-			}
-			return changed, atKey(member.Key, err)
+			return done, atKey(member.Key, err)
 		}
-		changed = changed || stored
+		done.changed = done.changed || changed
 	}
-	return changed, nil
+	return done, nil
 }
 
 // putMember stores one member and reports whether that has changed anything. enc is

@@ -40,6 +40,37 @@ func (r ratio) join(ed Editor, ref layout.Ref, obj []byte, left, right Tree) (Tr
 	return setChildren(ed, ref, obj, left, right)
 }
 
+// link is join of trees of any weights. It goes down the side of the heavier one to
+// where the lighter one has a balanced place, and restores the balance on the way
+// back: link of Adams (Efficient sets: a balancing act, Journal of Functional
+// Programming 3(4), 1993). Straka (Adams' Trees Revisited, TFP 2011) proves that
+// one rotation at each level is enough for it, too.
+func (r ratio) link(ed Editor, ref layout.Ref, obj []byte, left, right Tree) (Tree, error) {
+	switch {
+	case r.tooHeavy(left.Weight, right.Weight):
+		s, err := openStep(ed, left)
+		if err != nil {
+			return Tree{}, err
+		}
+		t, err := r.link(ed, ref, obj, s.other(), right)
+		if err != nil {
+			return Tree{}, err
+		}
+		return r.join(ed, s.ref, s.obj, s.left(), t)
+	case r.tooHeavy(right.Weight, left.Weight):
+		s, err := openStep(ed, right)
+		if err != nil {
+			return Tree{}, err
+		}
+		t, err := r.link(ed, ref, obj, left, s.left())
+		if err != nil {
+			return Tree{}, err
+		}
+		return r.join(ed, s.ref, s.obj, t, s.other())
+	}
+	return setChildren(ed, ref, obj, left, right)
+}
+
 // rotateRight moves leaves from left to right below a new node. Objects are
 // freed last: separators are copied out of them.
 func (r ratio) rotateRight(ed Editor, ref layout.Ref, obj []byte, left, right Tree) (Tree, error) {

@@ -16,6 +16,28 @@ type Tree struct {
 // Empty reports whether t has no entries.
 func (t Tree) Empty() bool { return t.Ref == layout.Nil }
 
+// Halves returns the children of the root of t, which has more than one leaf. sep
+// aliases it: the keys on the right are not smaller than sep, those on the left are.
+// The two may be edited at the same time, by different Editors of one edit; Join puts
+// them together again.
+func Halves(sp Space, t Tree) (left Tree, sep []byte, right Tree, err error) {
+	s, err := openStep(sp, t)
+	if err != nil {
+		return Tree{}, nil, Tree{}, err
+	}
+	return s.left(), innerSep(s.obj), s.other(), nil
+}
+
+// Join returns t with what has become of its children, which are not empty; their
+// weights may be any.
+func Join(ed Editor, t, left, right Tree) (Tree, error) {
+	s, err := openStep(ed, t)
+	if err != nil {
+		return Tree{}, err
+	}
+	return proven.link(ed, s.ref, s.obj, left, right)
+}
+
 // Walk calls fn for each item of t in order, gap runs included, until fn fails
 // or returns false. The item is valid during the call only.
 func Walk(sp Space, t Tree, fn func(*Item) (bool, error)) error {

@@ -1,0 +1,110 @@
+package container
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"pongofs/engine/layout"
+)
+
+// linkShapes links two trees as Join does and checks the result.
+func linkShapes(t *testing.T, r ratio, left, right *shape) error {
+	m := newMem(t)
+	var want []layout.Ref
+	l, err := left.grow(m, &want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt, err := right.grow(m, &want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := newInner(m, l, nil, rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.publish()
+	s, err := openStep(m, top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := fmt.Sprintf("weights %d and %d", left.weight, right.weight)
+	tree, err := r.link(m, s.ref, s.obj, l, rt)
+	if err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	got, err := inspect(m, r, tree)
+	if err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) || tree.Weight != uint32(len(want)) || tree.Count != uint64(len(want)) {
+		t.Fatalf("%s: leaves are %v, want %v; %+v", where, got, want, tree)
+	}
+	return nil
+}
+
+// TestEveryLinkIsBalanced links each two shapes up to a weight, and one of each
+// weight with random ones that are many times as heavy.
+func TestEveryLinkIsBalanced(t *testing.T) {
+	link := func(r ratio, limit uint32, heavy int) (tried int, err error) {
+		var flat []*shape
+		for _, list := range shapes(r, limit) {
+			flat = append(flat, list...)
+		}
+		for _, left := range flat {
+			for _, right := range flat {
+				tried++
+				if err := linkShapes(t, r, left, right); err != nil {
+					return tried, err
+				}
+			}
+		}
+		rnd := rand.New(rand.NewPCG(1, 2))
+		for range heavy {
+			a := randomShape(r, rnd, 1+uint32(rnd.IntN(40)))
+			b := randomShape(r, rnd, 1+uint32(rnd.IntN(900)))
+			for _, pair := range [][2]*shape{{a, b}, {b, a}} {
+				tried++
+				if err := linkShapes(t, r, pair[0], pair[1]); err != nil {
+					return tried, err
+				}
+			}
+		}
+		return tried, nil
+	}
+	tests := []struct {
+		r     ratio
+		works bool
+	}{
+		{proven, true},
+		{ratio{4, 1}, false}, // the test sees pairs that fail
+		{ratio{2, 1}, false},
+	}
+	for _, test := range tests {
+		tried, err := link(test.r, 8, 300)
+		t.Logf("%+v: %d tried, %v", test.r, tried, err)
+		if (err == nil) != test.works {
+			t.Errorf("%+v: %v after %d", test.r, err, tried)
+		}
+	}
+}
+
+// randomShape returns a balanced tree of a weight, as crooked as a rule allows now and
+// then.
+func randomShape(r ratio, rnd *rand.Rand, w uint32) *shape {
+	if w == 1 {
+		return &shape{weight: 1}
+	}
+	least := uint32((uint64(w) + r.delta) / (r.delta + 1)) // no child may be lighter
+	var lw uint32
+	switch rnd.IntN(3) {
+	case 0:
+		lw = least
+	case 1:
+		lw = w - least
+	default:
+		lw = least + uint32(rnd.IntN(int(w-2*least+1)))
+	}
+	return &shape{randomShape(r, rnd, lw), randomShape(r, rnd, w-lw), w}
+}
