@@ -8,6 +8,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -48,31 +50,30 @@ func run(entries, rounds int, dir, only, pick string) error {
 	}
 	defer os.RemoveAll(dir)
 	peers := slices.DeleteFunc(openers(), func(o opener) bool { return !strings.Contains(o.name, only) })
-	table := slices.DeleteFunc(rows(), func(r row) bool { return !strings.Contains(r.name, pick) })
+	table := pickRows(pick)
 	w := newWorkload(entries)
 	// results[row][peer] has one figure for each round.
 	results := make([][][]time.Duration, len(table))
 	for r := range table {
 		results[r] = make([][]time.Duration, len(peers))
+	}
+	for from, to := 0, 0; from < len(table); from = to {
+		for to = from + 1; to < len(table) && table[to].beside; to++ {
+		}
 		for round := range rounds {
-			fmt.Fprintf(os.Stderr, "%s, round %d of %d\n", table[r].name, round+1, rounds)
 			for i := range peers {
 				// Another one begins in each round.
 				i = (i + round) % len(peers)
-				if table[r].skip(peers[i]) {
-					continue
-				}
-				home := filepath.Join(dir, "store")
-				if err := os.Mkdir(home, 0o755); err != nil {
-					return err
-				}
-				d, err := table[r].run(w, peers[i], home)
-				if err != nil {
-					return fmt.Errorf("%s: %s: %w", peers[i].name, table[r].name, err)
-				}
-				results[r][i] = append(results[r][i], d)
-				if err := os.RemoveAll(home); err != nil {
-					return err
+				for r := from; r < to; r++ {
+					if table[r].skip(peers[i]) {
+						continue
+					}
+					fmt.Fprintf(os.Stderr, "%s, %s, round %d of %d\n", table[r].name, peers[i].name, round+1, rounds)
+					d, err := table[r].measure(w, peers[i], dir)
+					if err != nil {
+						return fmt.Errorf("%s: %s: %w", peers[i].name, table[r].name, err)
+					}
+					results[r][i] = append(results[r][i], d)
 				}
 			}
 		}
@@ -80,9 +81,28 @@ func run(entries, rounds int, dir, only, pick string) error {
 	return print(peers, table, results, entries, rounds)
 }
 
-func median(times []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(times))
+// measure runs a row in a directory of its own.
+func (r *row) measure(w *workload, o opener, dir string) (time.Duration, error) {
+	home := filepath.Join(dir, "store")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		return 0, err
+	}
+	d, err := r.run(w, o, home)
+	return d, errors.Join(err, os.RemoveAll(home))
+}
+
+func median[T cmp.Ordered](all []T) T {
+	sorted := slices.Sorted(slices.Values(all))
 	return sorted[len(sorted)/2]
+}
+
+// rates returns how many times as many operations as in the first row were done in the
+// same time of the second, round by round.
+func rates(first, second []time.Duration) (all []float64) {
+	for i := range first {
+		all = append(all, float64(first[i])/float64(second[i]))
+	}
+	return all
 }
 
 // print shows the medians, and each store's as a multiple of the first one's.
@@ -108,6 +128,18 @@ func print(peers []opener, table []row, results [][][]time.Duration, entries, ro
 				fmt.Fprintf(w, " (%.2fx)", float64(m)/float64(median(results[r][0])))
 			}
 			fmt.Fprint(w, "\t")
+		}
+		fmt.Fprintln(w)
+		if !table[r].beside || r == 0 {
+			continue
+		}
+		fmt.Fprint(w, "times the rate of the row above\t")
+		for i := range peers {
+			if len(results[r][i]) == 0 {
+				fmt.Fprint(w, "-\t")
+			} else {
+				fmt.Fprintf(w, "%.2f\t", median(rates(results[r-1][i], results[r][i])))
+			}
 		}
 		fmt.Fprintln(w)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,25 @@ type row struct {
 	skip func(o opener) bool
 	// run returns the time of one operation.
 	run func(w *workload, o opener, home string) (time.Duration, error)
+	// beside says that it is measured in turns with the row before it, and that its
+	// rate is printed as a multiple of that one's.
+	beside bool
+}
+
+// pickRows returns the rows whose names contain pick, and those beside which they are
+// measured.
+func pickRows(pick string) (table []row) {
+	all := rows()
+	for i := range all {
+		picked := strings.Contains(all[i].name, pick)
+		if i+1 < len(all) && all[i+1].beside {
+			picked = picked || strings.Contains(all[i+1].name, pick)
+		}
+		if picked {
+			table = append(table, all[i])
+		}
+	}
+	return table
 }
 
 // workload is the same for all stores: random keys, in another random order
@@ -105,20 +125,20 @@ func rows() []row {
 	shared := func(o opener) bool { return !o.processes }
 	durable := func(o opener) bool { return !o.disk }
 	return []row{
-		{"insert", all, insert},
-		{"lookup", all, onFilled(get)},
-		{"update", all, onFilled(func(p peer, key string) error { return p.put(key, otherValue) })},
-		{"delete", all, onFilled(func(p peer, key string) error { return p.del(key) })},
-		{"set one of 1 000 keys", all, setFew},
-		{"append at 10 000", all, appendTo(10_000, 10_000)},
-		{"append at 100 000", all, appendTo(100_000, 20_000)},
-		{"update, 1 000 a transaction", all, batches},
-		{"lookup, two threads", all, twoReaders},
-		{"update, one process", shared, processes(1)},
-		{"update, two processes", shared, processes(2)},
-		{"durable insert", durable, durableInserts(1, 2000)},
-		{"durable insert, 8 callers", durable, durableInserts(8, 4000)},
-		{"open and read", durable, reopen},
+		{name: "insert", skip: all, run: insert},
+		{name: "update", skip: all, run: onFilled(func(p peer, key string) error { return p.put(key, otherValue) })},
+		{name: "delete", skip: all, run: onFilled(func(p peer, key string) error { return p.del(key) })},
+		{name: "set one of 1 000 keys", skip: all, run: setFew},
+		{name: "append at 10 000", skip: all, run: appendTo(10_000, 10_000)},
+		{name: "append at 100 000", skip: all, run: appendTo(100_000, 20_000)},
+		{name: "update, 1 000 a transaction", skip: all, run: batches},
+		{name: "lookup", skip: all, run: onFilled(get)},
+		{name: "lookup, two threads", skip: all, run: twoReaders, beside: true},
+		{name: "update, one process", skip: shared, run: processes(1)},
+		{name: "update, two processes", skip: shared, run: processes(2), beside: true},
+		{name: "durable insert", skip: durable, run: durableInserts(1, 2000)},
+		{name: "durable insert, 8 callers", skip: durable, run: durableInserts(8, 4000), beside: true},
+		{name: "open and read", skip: durable, run: reopen},
 	}
 }
 
