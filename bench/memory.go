@@ -1,21 +1,58 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/tidwall/btree"
 )
 
 // memory is a B-tree behind a lock: what an ordered map costs that persists
 // nothing and that no other process can see. It is the limit, not a peer.
+//
+// Asked for durable transactions it writes a page and syncs it twice for each, as
+// whoever puts data on the disk before the word that says so must: then it is the limit
+// of the disk.
 type memory struct {
+	pages   *os.File // nil unless durable
+	synced  int64
 	mu      sync.RWMutex
 	entries *btree.Map[string, string]
 	list    *btree.Map[uint64, string]
 }
 
-func openMemory(string, options) (peer, error) {
-	return &memory{entries: btree.NewMap[string, string](0), list: btree.NewMap[uint64, string](0)}, nil
+func openMemory(dir string, o options) (_ peer, err error) {
+	m := &memory{entries: btree.NewMap[string, string](0), list: btree.NewMap[uint64, string](0)}
+	if o.sync {
+		if m.pages, err = os.Create(filepath.Join(dir, "pages")); err == nil {
+			_, err = m.pages.Write(make([]byte, dataPages*pageSize)) // the file is as long as it will be
+		}
+		if err == nil {
+			err = m.pages.Sync()
+		}
+	}
+	return m, err
+}
+
+const (
+	pageSize  = 4096
+	dataPages = 8
+)
+
+// sync writes and syncs the next page, and then the first.
+func (m *memory) sync() error {
+	m.synced++
+	for _, page := range []int64{1 + m.synced%(dataPages-1), 0} {
+		if _, err := m.pages.WriteAt(make([]byte, pageSize), page*pageSize); err != nil {
+			return err
+		}
+		if err := syscall.Fdatasync(int(m.pages.Fd())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *memory) put(key, text string) error { return m.batch([]string{key}, text) }
@@ -25,6 +62,9 @@ func (m *memory) batch(keys []string, text string) error {
 	defer m.mu.Unlock()
 	for _, key := range keys {
 		m.entries.Set(key, text)
+	}
+	if m.pages != nil {
+		return m.sync()
 	}
 	return nil
 }
@@ -54,4 +94,9 @@ func (m *memory) push(text string) error {
 	return nil
 }
 
-func (m *memory) close() error { return nil }
+func (m *memory) close() error {
+	if m.pages != nil {
+		return m.pages.Close()
+	}
+	return nil
+}

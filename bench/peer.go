@@ -35,7 +35,7 @@ func openers() []opener {
 		{"pongofs dict", true, true, openDict},
 		{"bbolt", false, true, openBolt},
 		{"lmdb", true, true, openLMDB},
-		{"btree in memory", false, false, openMemory},
+		{"limit", false, false, openMemory},
 	}
 }
 
