@@ -2,8 +2,10 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,7 +28,7 @@ var crashPoints = []string{
 	"lease.before-swap", "lease.after-swap", "lease.before-drop", "lease.after-drop",
 	"grow.before-allocate", "grow.before-hints", "grow.before-swap", "grow.after-swap",
 	"publish.before-swap", "publish.after-swap", "publish.before-retire",
-	"snapshot.published",
+	"snapshot.published", "lane.begin",
 	"checkpoint.announced", "checkpoint.data-synced", "checkpoint.written", "checkpoint.synced",
 	"clean.begin", "clean.end",
 	"gc.pinned", "gc.seq-stored", "gc.published", "gc.marked",
@@ -84,6 +86,11 @@ func runHooked(args []string, path string) error {
 			_, _ = c.Full(ctx)
 			cancel()
 		}
+		if point == "lane.begin" && i%8 == 0 {
+			if err := putMany(s, name, i); err != nil {
+				return err
+			}
+		}
 		if strings.HasPrefix(point, "grow.") && i%8 == 0 {
 			// Make the file grow.
 			err := s.Update(func(tx *engine.Tx) error {
@@ -97,6 +104,21 @@ func runHooked(args []string, path string) error {
 		}
 	}
 	return fmt.Errorf("never came to %s for the %dth time", point, nth)
+}
+
+// putMany stores many members of a dict of the child at once.
+func putMany(s *engine.Store, name string, i int) error {
+	runtime.GOMAXPROCS(4)
+	return s.Update(func(tx *engine.Tx) error {
+		d, err := tx.Root().Dict(name + "-many")
+		if errors.Is(err, engine.ErrNotFound) {
+			d, err = tx.Root().NewDict(name + "-many")
+		}
+		if err != nil {
+			return err
+		}
+		return tx.PutAll(d.ID(), spread(1000, value.Int(int64(i))), engine.PutOptions{})
+	})
 }
 
 // childSnapshots takes and drops snapshots now and then. Each is named after the

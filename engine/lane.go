@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"runtime"
 	"runtime/debug"
 
@@ -19,9 +20,10 @@ import (
 // microseconds to begin on another processor, as long as 20 to 30 members need.
 const laneMembers = 128
 
-// lanes returns how many goroutines may store so many members of c at once.
-func lanes(c *openContainer, members int) int {
-	if c.rec.Kind == value.KindList || members < 2*laneMembers {
+// lanes returns how many goroutines may store so many members of c at once. When
+// space is short it is one: each goroutine leases slabs of its own.
+func (tx *Tx) lanes(c *openContainer, members int) int {
+	if c.rec.Kind == value.KindList || members < 2*laneMembers || tx.crowded || tx.ed.cursor.Urgent {
 		return 1 // in a list positions depend on what is before them
 	}
 	return runtime.GOMAXPROCS(0)
@@ -36,6 +38,9 @@ type lane struct {
 	died any // what it has panicked with
 }
 
+// errLaneEnded is what a lane says that has ended in the middle.
+var errLaneEnded = errors.New("a goroutine of the edit has ended")
+
 // putHalves is putRange of the members that belong to the left and the right subtree
 // of the body of c: from at[0] and from at[1], to at[2].
 func (tx *Tx) putHalves(c *openContainer, b *batch, at [3]int, left, right container.Tree) (done stored, err error) {
@@ -48,6 +53,7 @@ func (tx *Tx) putHalves(c *openContainer, b *batch, at [3]int, left, right conta
 		defer close(ended)
 		defer func() { l.died = recover() }()
 		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		tx.s.at("lane.begin")
 		l.done, l.err = l.tx.putRange(&l.c, &half, at[1], at[2])
 	}()
 	func() {
@@ -64,30 +70,31 @@ func (tx *Tx) putHalves(c *openContainer, b *batch, at [3]int, left, right conta
 		panic(l.died)
 	}
 	left, right = c.rec.Body, l.c.rec.Body
-	c.rec.Body, c.rec.Elements = was, was.Count
+	c.rec.Body = was
 	done.changed = done.changed || l.done.changed
 	done.containers = append(done.containers, l.done.containers...)
 	if err == nil {
 		err = l.err
 	}
-	if err != nil || !done.changed {
-		return done, err
-	}
-	if c.rec.Body, err = container.Join(&tx.ed, was, left, right); err != nil {
-		return done, tx.fail(err)
+	if done.changed {
+		// Also after an error: whoever reads on finds a whole tree.
+		t, jerr := container.Join(&tx.ed, was, left, right)
+		if jerr != nil {
+			return done, tx.fail(jerr)
+		}
+		c.rec.Body = t
 	}
 	c.rec.Elements = c.rec.Body.Count
-	return done, nil
+	return done, err
 }
 
 // fork returns a lane that edits a subtree of the body of c.
 func (tx *Tx) fork(c *openContainer, body container.Tree) *lane {
-	l := &lane{tx: tx.s.getTx(), c: *c}
+	l := &lane{tx: tx.s.getTx(), c: *c, err: errLaneEnded}
 	l.c.rec.Body = body
 	l.tx.writable, l.tx.version, l.tx.broken = true, nil, nil
 	l.tx.dEntries, l.tx.now = 0, tx.time()
 	l.tx.ed.begin(tx.s.heap, tx.ed.birth)
-	l.tx.ed.cursor.Urgent = tx.ed.cursor.Urgent
 	return l
 }
 
@@ -99,8 +106,8 @@ func (tx *Tx) join(c *openContainer, l *lane) {
 		tx.broken = l.tx.broken
 	}
 	c.dirty = c.dirty || l.c.dirty
-	c.rec.Mtime = max(c.rec.Mtime, l.c.rec.Mtime)
-	c.rec.Wtime = max(c.rec.Wtime, l.c.rec.Wtime)
-	c.rec.Ctime = max(c.rec.Ctime, l.c.rec.Ctime)
+	if l.c.rec.Wtime > c.rec.Wtime { // see touch
+		c.rec.Mtime, c.rec.Wtime, c.rec.Ctime = l.c.rec.Mtime, l.c.rec.Wtime, l.c.rec.Ctime
+	}
 	tx.s.putTx(l.tx)
 }

@@ -184,27 +184,57 @@ func TestLanesFail(t *testing.T) {
 			require.Equal(t, uint64(3000), e.Count)
 		})
 	}
-	// Where nothing was stored the edit stays good.
-	mustUpdate(t, s, func(tx *engine.Tx) {
-		var same []engine.Member
-		for i := range 2950 {
-			if i%100 != 50 {
-				same = append(same, engine.Member{Key: value.String(fmt.Sprintf("key %06d", 10*i)), Value: value.String("a value")})
+	// So it is, whichever half it was, when nothing was stored before; and what the
+	// edit has built itself can be read.
+	for _, i := range []int{0, 999} {
+		members := spread(1000, value.Int(1))
+		members[i].Key = value.String(fmt.Sprintf("key %06d", i*30000/1000/10*10))
+		err := s.Update(func(tx *engine.Tx) error {
+			for _, m := range spread(3000, value.Int(2)) {
+				m.Key = value.String(m.Key.AsString() + " more")
+				_, err := tx.Put(dir, m.Key, m.Value, engine.PutOptions{})
+				require.NoError(t, err)
 			}
-		}
-		same = append(same, engine.Member{Key: value.String("key 029500"), Value: value.Int(1)})
-		err := tx.PutAll(dir, same, engine.PutOptions{})
-		require.ErrorIs(t, err, engine.ErrIsContainer)
-		require.ErrorContains(t, err, "key 029500")
-		require.NoError(t, tx.PutAll(dir, spread(1000, value.Int(1)), engine.PutOptions{}))
-	})
-	mustView(t, s, func(tx *engine.Tx) {
-		e, err := tx.Stat(dir)
-		require.NoError(t, err)
-		require.Equal(t, uint64(4000), e.Count)
-	})
+			require.ErrorIs(t, tx.PutAll(dir, members, exclusive), engine.ErrExist)
+			n := 0
+			require.NoError(t, tx.Scan(dir, value.Value{}, false, func(engine.Entry) bool { n++; return true }))
+			require.GreaterOrEqual(t, n, 6000)
+			return nil
+		})
+		require.ErrorIs(t, err, engine.ErrExist)
+	}
 	_, err := s.Internals().Verify()
 	require.NoError(t, err)
+}
+
+// TestLanesSetTheTimes: a name that is added sets the mtime to now, in whichever half
+// it is, even if it had been set to a time to come.
+func TestLanesSetTheTimes(t *testing.T) {
+	inLanes(t)
+	s := newMemory(t)
+	dir := newKeyed(t, s, "a", value.KindCollection)
+	for _, added := range []int{0, 999} {
+		ahead := time.Now().Add(1000 * time.Hour).UnixNano()
+		members := make([]engine.Member, 1000)
+		for i := range members {
+			members[i] = engine.Member{Key: value.String(fmt.Sprintf("key %06d", i*3*10)), Value: value.Int(ahead)}
+			if i%100 == 50 { // there are dicts
+				members[i].Key = value.String(fmt.Sprintf("key %06d", i*3*10+10))
+			}
+		}
+		members[added].Key = value.String(fmt.Sprintf("key %06d new", added*3*10))
+		mustUpdate(t, s, func(tx *engine.Tx) {
+			_, err := tx.SetAttr(dir, value.Value{}, engine.AttrChange{Mtime: &ahead})
+			require.NoError(t, err)
+		})
+		mustUpdate(t, s, func(tx *engine.Tx) {
+			require.NoError(t, tx.PutAll(dir, members, engine.PutOptions{}))
+			e, err := tx.Stat(dir)
+			require.NoError(t, err)
+			require.Less(t, e.Attr.Mtime, ahead)
+			require.Equal(t, e.Attr.Ctime, e.Attr.Mtime)
+		})
+	}
 }
 
 // TestLanesPanic: a panic in another goroutine is one of the caller.
@@ -264,9 +294,39 @@ func TestLanesOnAFileCutShort(t *testing.T) {
 	_ = s.Close()
 }
 
-// TestLanesInAFullStore: the last PutAll that does not fit leaves what was there.
-func TestLanesInAFullStore(t *testing.T) {
+// TestLanesRun: what the tests here are about happens.
+func TestLanesRun(t *testing.T) {
 	inLanes(t)
+	var lanes atomic.Int64
+	s, err := engine.OpenMemory(32<<20, engine.Options{Commit: -1, Hook: func(point string) {
+		if point == "lane.begin" {
+			lanes.Add(1)
+		}
+	}})
+	require.NoError(t, err)
+	dir := newKeyed(t, s, "a", value.KindDict)
+	for n, want := range map[int]int64{200: 0, 400: 1, 1000: 3} {
+		lanes.Store(0)
+		mustUpdate(t, s, func(tx *engine.Tx) {
+			require.NoError(t, tx.PutAll(dir, spread(n, value.Int(int64(n))), engine.PutOptions{}))
+		})
+		require.Equal(t, want, lanes.Load(), "%d members", n)
+	}
+	require.NoError(t, s.Close())
+}
+
+// TestLanesInAFullStore: the last PutAll that does not fit leaves what was there, and
+// comes no sooner than by one goroutine.
+func TestLanesInAFullStore(t *testing.T) {
+	was := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(was)
+	one := fillByPutAll(t)
+	runtime.GOMAXPROCS(16)
+	require.GreaterOrEqual(t, fillByPutAll(t), one*95/100)
+}
+
+// fillByPutAll returns how many of ever longer PutAlls fit into a store.
+func fillByPutAll(t *testing.T) int {
 	s, err := engine.OpenMemory(4<<20, engine.Options{Commit: -1})
 	require.NoError(t, err)
 	dir := newKeyed(t, s, "a", value.KindCollection)
@@ -288,8 +348,13 @@ func TestLanesInAFullStore(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("%0*d", 10*(last-2)+10, last-2), v.AsString())
 		}
 	})
+	// Less does fit, at once.
+	mustUpdate(t, s, func(tx *engine.Tx) {
+		require.NoError(t, tx.PutAll(dir, spread(1000, value.Int(1)), engine.PutOptions{}))
+	})
 	requireNoLeak(t, s)
 	require.NoError(t, s.Close())
+	return last
 }
 
 // TestLanesAgainstWriters: many members beside single ones; whoever loses begins

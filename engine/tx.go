@@ -34,6 +34,7 @@ type Tx struct {
 	forced   bool  // publish even without a change
 	broken   error // an error that left the edit half done
 	callback bool  // a function of the caller runs inside a method
+	crowded  bool  // space has been short in this Update
 
 	ed         edit
 	cursor     container.Cursor

@@ -24,15 +24,17 @@ type Member struct {
 // to again and again. Hundreds of members are stored by several goroutines, up to
 // GOMAXPROCS; it returns when all have ended.
 //
-// The first error ends it and names the key. If some members were stored before,
-// the edit cannot be published any more: the Update fails with that error.
+// It ends with an error about the first key that cannot be stored. Some of the members
+// may have been stored then, so the edit cannot be published any more: the Update
+// fails with that error. But if a key is not valid, or the container, nothing was.
 func (tx *Tx) PutAll(dir ID, members []Member, o PutOptions) error {
 	_, err := tx.putAll(dir, members, o, nil)
 	return err
 }
 
 // putAll calls instead, unless that is nil, for each member whose key has a
-// container, when all the others are stored. It reports whether anything was changed.
+// container, when all the others are stored. It reports whether anything was changed
+// or may have been.
 func (tx *Tx) putAll(dir ID, members []Member, o PutOptions, instead func(Member) error) (changed bool, err error) {
 	defer tx.end(tx.begin(), &err)
 	c, err := tx.edits(dir)
@@ -43,7 +45,7 @@ func (tx *Tx) putAll(dir ID, members []Member, o PutOptions, instead func(Member
 	if err != nil {
 		return false, err
 	}
-	b := batch{members: members, ordered: order, options: o, replace: instead != nil, lanes: lanes(c, len(members))}
+	b := batch{members: members, ordered: order, options: o, replace: instead != nil, lanes: tx.lanes(c, len(members))}
 	done, err := tx.putRange(c, &b, 0, len(order.at))
 	changed = done.changed
 	for _, at := range done.containers {
@@ -53,10 +55,7 @@ func (tx *Tx) putAll(dir ID, members []Member, o PutOptions, instead func(Member
 		err = atKey(members[at].Key, instead(members[at]))
 		changed = changed || err == nil
 	}
-	if err != nil && changed {
-		err = tx.fail(err) // there are some of them
-	}
-	return changed, err
+	return changed, tx.fail(err)
 }
 
 // batch is what one PutAll stores.

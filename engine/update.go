@@ -96,7 +96,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 		pin, pinned = s.epochs.Pin(), true
 	}
 	tx := s.getTx()
-	tx.writable, tx.version = true, nil
+	tx.writable, tx.version, tx.crowded = true, nil, false
 	published := false
 	defer func() {
 		// Not a method value: pin may be another one by then.
@@ -145,6 +145,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			// What can be freed is held by readers, by the last checkpoint or by
 			// nobody at all: help each of them once. The pin must not be ours.
 			tx.ed.abandon()
+			tx.crowded = true
 			unpinned(func() { s.makeRoom(full) })
 			full++
 			continue

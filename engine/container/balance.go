@@ -45,14 +45,16 @@ func (r ratio) join(ed Editor, ref layout.Ref, obj []byte, left, right Tree) (Tr
 // back: link of Adams (Efficient sets: a balancing act, Journal of Functional
 // Programming 3(4), 1993). Straka (Adams' Trees Revisited, TFP 2011) proves that
 // one rotation at each level is enough for it, too.
-func (r ratio) link(ed Editor, ref layout.Ref, obj []byte, left, right Tree) (Tree, error) {
+func (r ratio) link(ed Editor, ref layout.Ref, obj []byte, left, right Tree, depth int) (Tree, error) {
 	switch {
+	case depth == 0:
+		return Tree{}, corruptDepth(ref)
 	case r.tooHeavy(left.Weight, right.Weight):
 		s, err := openStep(ed, left)
 		if err != nil {
 			return Tree{}, err
 		}
-		t, err := r.link(ed, ref, obj, s.other(), right)
+		t, err := r.link(ed, ref, obj, s.other(), right, depth-1)
 		if err != nil {
 			return Tree{}, err
 		}
@@ -62,7 +64,7 @@ func (r ratio) link(ed Editor, ref layout.Ref, obj []byte, left, right Tree) (Tr
 		if err != nil {
 			return Tree{}, err
 		}
-		t, err := r.link(ed, ref, obj, left, s.left())
+		t, err := r.link(ed, ref, obj, left, s.left(), depth-1)
 		if err != nil {
 			return Tree{}, err
 		}

@@ -35,7 +35,7 @@ func Join(ed Editor, t, left, right Tree) (Tree, error) {
 	if err != nil {
 		return Tree{}, err
 	}
-	return proven.link(ed, s.ref, s.obj, left, right)
+	return proven.link(ed, s.ref, s.obj, left, right, maxDepth)
 }
 
 // Walk calls fn for each item of t in order, gap runs included, until fn fails

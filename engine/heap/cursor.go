@@ -60,6 +60,7 @@ func (h *Heap) Release(c *Cursor) {
 	h.mu.Unlock()
 }
 
+// close gives the leases of a cursor back. It may be used again.
 func (c *Cursor) close() {
 	c.drop(&c.small)
 	c.drop(&c.big)

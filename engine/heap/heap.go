@@ -237,6 +237,9 @@ func (h *Heap) lease(n int, urgent bool, occ *[layout.SlabWords]uint64) (uint64,
 			return slab, nil
 		}
 		if err := h.grow(slabs); err != nil {
+			if h.closeIdle() {
+				continue
+			}
 			if slab, ok := h.leaseAny(n, emergencyEnd, h.hdr.Slabs.Load(), occ); ok {
 				return slab, nil
 			}
@@ -467,12 +470,22 @@ func isNoSpace(err error) bool {
 
 // Close ends the leases of idle cursors.
 func (h *Heap) Close() {
+	h.closeIdle()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.idle = nil
+}
+
+// closeIdle ends the leases of idle cursors and reports whether there were any. There
+// may be many: at another time more goroutines have made edits.
+func (h *Heap) closeIdle() (any bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range h.idle {
+		any = any || c.small.slab != 0 || c.big.slab != 0
 		c.close()
 	}
-	h.idle = nil
+	return any
 }
 
 // ReleaseLeases ends all leases that the dead owner held. The caller holds the

@@ -177,6 +177,26 @@ func TestFullMapping(t *testing.T) {
 }
 
 // A disk that fails is not a full one.
+// TestIdleLeasesAreGivenBack: what idle cursors have leased is there for whoever finds
+// no other space.
+func TestIdleLeasesAreGivenBack(t *testing.T) {
+	w := newWorld(t, firstSlab+emergencySlabs, firstSlab+emergencySlabs+3, nil)
+	h := w.heap(1, nil)
+	var all []*Cursor
+	for range 3 {
+		c := h.Cursor()
+		require.NoError(t, w.alloc(c, 16, 1))
+		all = append(all, c)
+	}
+	for _, c := range all {
+		h.Release(c)
+	}
+	c := h.Cursor()
+	n := w.fill(c, 16)
+	require.Greater(t, n, 3*granulesPerSlab-10, "the slabs of all are used")
+	h.Release(c)
+}
+
 func TestAllocateError(t *testing.T) {
 	w := newWorld(t, firstSlab+emergencySlabs, 100, &mapping.Hooks{Allocate: func(off, n int64) error { return errInjected }})
 	h := w.heap(1, nil)
