@@ -15,7 +15,7 @@ import (
 // fileSystem answers the requests of one mount.
 type fileSystem struct {
 	// constant after Mount
-	store Store
+	store *patientStore
 	opts  Options
 	log   *slog.Logger
 
@@ -37,7 +37,7 @@ type fileSystem struct {
 
 func newFileSystem(store Store, opts Options) *fileSystem {
 	fs := &fileSystem{
-		store: store,
+		store: &patientStore{Store: store},
 		opts:  opts,
 		log:   opts.Logger,
 		nodes: newNodeTable(),

@@ -334,7 +334,7 @@ func TestListingThatFails(t *testing.T) {
 		_, err := s.store.Snapshot(t.Context(), name)
 		require.NoError(t, err)
 	}
-	s.fs.store = unreadable{s.fs.store, "b"}
+	s.fs.store.Store = unreadable{s.fs.store.Store, "b"}
 	dir := s.lookup(s.lookup(rootNode, ".pongo").NodeId, "snapshots").NodeId
 	var open fuse.OpenOut
 	require.Equal(t, fuse.OK, s.fs.OpenDir(nil, &fuse.OpenIn{InHeader: fuse.InHeader{NodeId: dir}}, &open))

@@ -72,6 +72,7 @@ func (fs *fileSystem) dropOrphan(n *node) {
 		fs.status("drop orphan", n, err)
 		return
 	}
+	fs.store.gaveUp()
 	n.gone, n.orphan, n.owned = true, false, false
 	if last == nil {
 		return

@@ -107,6 +107,7 @@ func (fs *fileSystem) removeEntry(at fileName, e *engine.Entry) error {
 	})
 	if err == nil {
 		fs.sides.lingers(e.Parent, true)
+		fs.store.gaveUp()
 	}
 	if err != nil || n == nil {
 		ghost.close()
@@ -122,6 +123,7 @@ func (fs *fileSystem) removeEntry(at fileName, e *engine.Entry) error {
 // Preconditions: n.loc is held for writing.
 func (fs *fileSystem) removed(n *node, at fileName, e *engine.Entry, orphan bool, ghost version, seq uint64) {
 	fs.follow.letGo(n, at)
+	fs.store.gaveUp()
 	n.seq = seq
 	if orphan {
 		n.orphan, n.owned = true, true

@@ -99,6 +99,9 @@ func (fs *fileSystem) setAttr(n *node, in *fuse.SetAttrIn) error {
 			applied = !isDrafted(e)
 			return fs.alsoDo(tx, e, truncatePath(tx, e, fresh, int64(size)), also)
 		})
+		if err == nil {
+			fs.store.gaveUp()
+		}
 		return applied, err
 	})
 }

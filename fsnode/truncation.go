@@ -140,6 +140,7 @@ func (fs *fileSystem) flushTruncation(h *fileHandle) error {
 	if err == nil {
 		h.trunc, h.kill = false, false
 		h.n.unstageHandle(h)
+		fs.store.gaveUp()
 	}
 	return err
 }
