@@ -31,6 +31,7 @@ type checkpointer struct {
 	// writing is held during a checkpoint: the process has one pair of pages and
 	// one set of announcements.
 	writing sync.Mutex
+	fresh   freshList // of the checkpoint under way
 }
 
 // Sync makes everything published before the call durable. Callers that wait
@@ -126,7 +127,7 @@ func (s *Store) lead(ctx context.Context) error {
 		c := &s.ckpt
 		c.gather()
 		start := time.Now()
-		err := safely(s.checkpoint)
+		err := safely(func() error { return s.checkpoint(listed) })
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.served(s.hdr.Completed.Load(), time.Since(start))
@@ -209,44 +210,64 @@ func (c *checkpointer) gather() {
 	c.misses = min(c.misses+1, mostMisses)
 }
 
+// How a checkpoint writes its record. Somebody waits for a listed one; the other
+// needs a sync more, and nobody has to look later whether it holds.
+const (
+	plain  = false
+	listed = true
+)
+
 // checkpoint makes the newest version durable. No writer is held up.
 //
 // Its steps, and why in this order:
 //
-//  1. Announce the root in shm, under a pin. From here nobody reuses a block of
-//     it, until a later checkpoint has completed: the record of step 4 may
+//  1. Take the last completed checkpoint, the base. What was born by then is on the
+//     disk: its sync began when it had been published.
+//  2. Announce the root in shm, under a pin. From here nobody reuses a block of
+//     it, until a later checkpoint has completed: the record of step 5 may
 //     reach the disk at any time after it, even if this process dies.
-//  2. Take root, next id and file length together, before the first sync: the
+//  3. Take root, next id and file length together, before the first sync: the
 //     record must not claim more than that sync makes durable.
-//  3. Sync: the objects are on the disk.
-//  4. Write the record to the older page of this process's own pair.
-//  5. Sync: the record is on the disk. This is when the version is durable.
-//  6. Raise Completed to it.
+//  4. Sync: the objects are on the disk. A record that lists those which were born
+//     since the base, with their checksums, needs no sync before it (fresh.go);
+//     short asks for one, if the list is not too long.
+//  5. Write the record to the older page of this process's own pair.
+//  6. Sync: the record is on the disk. This is when the version is durable.
+//  7. Raise Completed to it.
+//
+// With one sync, a power cut may leave the record without some of the objects.
+// It does not hold then, and the opener goes back to the base or to a later
+// checkpoint: the base is whole, since what it needs is reused only when a later
+// one has completed.
 //
 // Every slot has its own pair of pages, so processes do not wait for each
 // other. A failed sync poisons the store: the kernel then calls the pages
 // clean, and a second sync would succeed without having written them.
-func (s *Store) checkpoint() error {
+func (s *Store) checkpoint(short bool) error {
 	s.ckpt.writing.Lock()
 	defer s.ckpt.writing.Unlock()
 	// A failed sync is never retried and believed.
 	if s.hdr.Poison.Load() != 0 {
 		return ErrPoisoned
 	}
+	base := s.hdr.Completed.Load()
 	pin := s.epochs.Pin()
 	var root layout.Root
 	var ref layout.Ref
+	var fresh []layout.Fresh
+	short = short && base != 0 && s.header.Incompatible&layout.FeatureListed != 0
 	err := safely(func() (err error) {
-		root, ref, err = s.readRoot()
-		return err
-	})
-	if err != nil {
-		s.epochs.Unpin(pin)
-		return err
-	}
-	if s.hdr.Completed.Load() >= root.Seq {
-		s.epochs.Unpin(pin)
+		if root, ref, err = s.readRoot(); err != nil || root.Seq <= base {
+			return err
+		}
+		if short {
+			fresh, short = s.ckpt.fresh.find(s.heap, ref, base)
+		}
 		return nil
+	})
+	if err != nil || root.Seq <= base {
+		s.epochs.Unpin(pin)
+		return err
 	}
 	ann := s.announcement()
 	if ann == nil {
@@ -257,6 +278,9 @@ func (s *Store) checkpoint() error {
 		Seq: root.Seq, Root: ref, NextID: s.hdr.NextID.Load(), Slabs: s.hdr.Slabs.Load(),
 		Time: time.Now().UnixNano(), Nonce: rand.Uint64() | 1,
 	}
+	if short {
+		rec.Base, rec.Fresh = base, fresh
+	}
 	ann.Seq.Store(0)
 	ann.Root.Store(uint64(ref))
 	ann.Nonce.Store(rec.Nonce)
@@ -264,16 +288,16 @@ func (s *Store) checkpoint() error {
 	s.epochs.Unpin(pin)
 
 	s.at("checkpoint.announced")
-	if err := s.store.Sync(); err != nil {
-		return s.poison(err)
+	if !short {
+		if err := s.store.Sync(); err != nil {
+			return s.poison(err)
+		}
+		s.at("checkpoint.data-synced")
+		if s.hdr.Poison.Load() != 0 {
+			return ErrPoisoned // another process's sync failed meanwhile
+		}
 	}
-	s.at("checkpoint.data-synced")
-	if s.hdr.Poison.Load() != 0 {
-		return ErrPoisoned // another process's sync failed meanwhile
-	}
-	var page [layout.CheckpointRecord]byte
-	rec.Encode(page[:])
-	if err := s.store.WriteAt(page[:], layout.CheckpointPage(s.olderPage())); err != nil {
+	if err := s.writeRecord(&rec, s.olderPage()); err != nil {
 		return s.poison(err)
 	}
 	s.at("checkpoint.written")
@@ -284,16 +308,72 @@ func (s *Store) checkpoint() error {
 	if s.hdr.Poison.Load() != 0 {
 		return ErrPoisoned
 	}
+	if short {
+		raise(&s.hdr.Listed, rec.Seq)
+	}
 	s.complete(rec.Seq)
 	s.epochs.Drain(false)
 	return nil
 }
 
+// confirm writes a plain record of the last completed checkpoint if that has a
+// listed one only, so that no list is needed any more to tell that it is whole:
+// as long as one is, damage of an object on it looks like a power cut. It is done
+// in the background and by a clean close.
+func (s *Store) confirm() error {
+	seq := s.hdr.Completed.Load()
+	if s.hdr.Listed.Load() != seq {
+		return nil
+	}
+	s.ckpt.writing.Lock()
+	defer s.ckpt.writing.Unlock()
+	if s.hdr.Poison.Load() != 0 {
+		return ErrPoisoned
+	}
+	// The announcement of the checkpoint keeps what it reaches, and has its nonce.
+	var rec layout.Checkpoint
+	for i := range layout.MaxProcesses * layout.CheckpointPages {
+		if c, ok := s.checkpointAt(i); ok && c.Seq == seq {
+			if rec = c; c.Base == 0 {
+				break
+			}
+		}
+	}
+	if s.hdr.Completed.Load() != seq || rec.Seq != seq {
+		return nil // there is a later one
+	}
+	if rec.Base == 0 {
+		s.hdr.Listed.CompareAndSwap(seq, 0)
+		return nil
+	}
+	rec.Base, rec.Fresh = 0, nil
+	if err := s.writeRecord(&rec, s.olderPage()); err != nil {
+		return s.poison(err)
+	}
+	s.at("checkpoint.confirming")
+	if err := s.store.Sync(); err != nil {
+		return s.poison(err)
+	}
+	s.at("checkpoint.confirmed")
+	s.hdr.Listed.CompareAndSwap(seq, 0)
+	return nil
+}
+
+// writeRecord writes a record to a page.
+func (s *Store) writeRecord(rec *layout.Checkpoint, page int) error {
+	var b [layout.PageSize]byte
+	rec.Encode(b[:])
+	return s.store.WriteAt(b[:rec.Size()], layout.CheckpointPage(page))
+}
+
 // complete raises Completed to at least seq.
-func (s *Store) complete(seq uint64) {
+func (s *Store) complete(seq uint64) { raise(&s.hdr.Completed, seq) }
+
+// raise makes a shared word at least v.
+func raise(word *atomic.Uint64, v uint64) {
 	for {
-		old := s.hdr.Completed.Load()
-		if old >= seq || s.hdr.Completed.CompareAndSwap(old, seq) {
+		old := word.Load()
+		if old >= v || word.CompareAndSwap(old, v) {
 			return
 		}
 	}
@@ -314,20 +394,25 @@ func (s *Store) announcement() *layout.Announcement {
 	return nil
 }
 
-// olderPage returns the checkpoint page of this slot's pair to overwrite: the
-// one that is not valid, or else the older one.
+// olderPage returns the checkpoint page of this slot's pair to overwrite: the one
+// that is not valid, or else the older one, or of two of one version the one with
+// a list. It is never the only one of the last completed checkpoint: if the pair
+// has that, the other page has an older one, since what a dead owner has written
+// later was completed when the slot was claimed (settleSlot).
 func (s *Store) olderPage() int {
 	first := s.slot * layout.CheckpointPages
 	a, aok := s.checkpointAt(first)
 	b, bok := s.checkpointAt(first + 1)
-	if !aok || bok && a.Seq < b.Seq {
+	if !aok || bok && (a.Seq < b.Seq || a.Seq == b.Seq && a.Base != 0) {
 		return first
 	}
 	return first + 1
 }
 
+// checkpointAt reads a checkpoint page. Whether the record holds is another
+// question.
 func (s *Store) checkpointAt(page int) (layout.Checkpoint, bool) {
-	return layout.DecodeCheckpoint(s.store.Bytes(layout.CheckpointPage(page), layout.CheckpointRecord))
+	return layout.DecodeCheckpoint(s.store.Bytes(layout.CheckpointPage(page), layout.PageSize))
 }
 
 // poison ends all writing to the store until every process has closed it.
@@ -371,7 +456,7 @@ func (s *Store) work(ctx context.Context) {
 		if interval > 0 && time.Since(last) >= interval {
 			last = time.Now()
 			// An error poisons the store, and every writer is told.
-			_ = s.checkpoint()
+			_ = safely(func() error { return errors.Join(s.checkpoint(plain), s.confirm()) })
 		}
 	}
 }

@@ -30,6 +30,7 @@ var crashPoints = []string{
 	"publish.before-swap", "publish.after-swap", "publish.before-retire",
 	"snapshot.published", "lane.begin",
 	"checkpoint.announced", "checkpoint.data-synced", "checkpoint.written", "checkpoint.synced",
+	"checkpoint.confirming", "checkpoint.confirmed",
 	"clean.begin", "clean.end",
 	"gc.pinned", "gc.seq-stored", "gc.published", "gc.marked",
 	"sweep.before-free",
@@ -60,7 +61,12 @@ func runHooked(args []string, path string) error {
 		select {}
 	}
 	armed.Store(true)
-	s, err := engine.Open(path, engine.Options{Commit: -1, Hook: hook})
+	commit := time.Duration(-1)
+	confirms := strings.HasPrefix(point, "checkpoint.confirm") // which is done in the background
+	if confirms {
+		commit = 2 * time.Millisecond
+	}
+	s, err := engine.Open(path, engine.Options{Commit: commit, Hook: hook})
 	if err != nil {
 		return err
 	}
@@ -76,10 +82,19 @@ func runHooked(args []string, path string) error {
 		if err := childSnapshots(s, name, i); err != nil {
 			return err
 		}
+		if point == "checkpoint.data-synced" && i%16 == 0 {
+			// More than a record can list, else there is one sync only.
+			if err := putMany(s, name, 10_000, i); err != nil {
+				return err
+			}
+		}
 		if i%16 == 0 {
 			if err := s.Sync(context.Background()); err != nil {
 				return err
 			}
+		}
+		if confirms && i%16 == 0 {
+			time.Sleep(20 * time.Millisecond)
 		}
 		if i%64 == 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
@@ -87,7 +102,7 @@ func runHooked(args []string, path string) error {
 			cancel()
 		}
 		if point == "lane.begin" && i%8 == 0 {
-			if err := putMany(s, name, i); err != nil {
+			if err := putMany(s, name, 1000, i); err != nil {
 				return err
 			}
 		}
@@ -106,9 +121,13 @@ func runHooked(args []string, path string) error {
 	return fmt.Errorf("never came to %s for the %dth time", point, nth)
 }
 
-// putMany stores many members of a dict of the child at once.
-func putMany(s *engine.Store, name string, i int) error {
+// putMany stores n members of a dict of the child at once.
+func putMany(s *engine.Store, name string, n, i int) error {
 	runtime.GOMAXPROCS(4)
+	members := make([]engine.Member, n)
+	for k := range members {
+		members[k] = engine.Member{Key: value.String(fmt.Sprintf("key %06d", k)), Value: value.Int(int64(i))}
+	}
 	return s.Update(func(tx *engine.Tx) error {
 		d, err := tx.Root().Dict(name + "-many")
 		if errors.Is(err, engine.ErrNotFound) {
@@ -117,7 +136,7 @@ func putMany(s *engine.Store, name string, i int) error {
 		if err != nil {
 			return err
 		}
-		return tx.PutAll(d.ID(), spread(1000, value.Int(int64(i))), engine.PutOptions{})
+		return tx.PutAll(d.ID(), members, engine.PutOptions{})
 	})
 }
 
@@ -176,6 +195,10 @@ func TestKillAtEachPoint(t *testing.T) {
 			default:
 				total++
 				require.NoError(t, step(s, "self", total))
+				if strings.HasPrefix(point, "checkpoint.confirm") {
+					// What is not the newest version any more is not confirmed.
+					time.Sleep(10 * time.Millisecond)
+				}
 			}
 		}
 		_ = c.wait()

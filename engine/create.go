@@ -128,7 +128,7 @@ func format(m *mapping.Mapping, chunk int64) error {
 // newHeader returns the header of a new store.
 func newHeader(chunk int64) layout.Header {
 	return layout.Header{
-		Version: layout.FormatVersion, ReadOnly: layout.FeatureSnapshots,
+		Version: layout.FormatVersion, ReadOnly: layout.FeatureSnapshots, Incompatible: layout.FeatureListed,
 		UUID: uuid.New(), ChunkSize: chunk, Created: time.Now().UnixNano(),
 	}
 }
@@ -169,9 +169,7 @@ func OpenMemory(size int64, o Options) (*Store, error) {
 	size = max(size, 2*MinChunkSize) / layout.SlabSize * layout.SlabSize
 	m := mapping.Memory(size)
 	m.SetHooks(o.MapHooks)
-	header := layout.Header{
-		Version: layout.FormatVersion, ReadOnly: layout.FeatureSnapshots, UUID: uuid.New(), ChunkSize: MinChunkSize,
-	}
+	header := newHeader(MinChunkSize)
 	s := newStore("memory", header, m, o)
 	ref, err := s.bootstrap(mapping.Memory(layout.ShmBytes(uint64(size)/layout.SlabSize)), time.Now().UnixNano())
 	if err != nil {

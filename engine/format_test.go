@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -61,6 +62,21 @@ func TestFormatExamples(t *testing.T) {
 			d.session()
 			d.checkpoints()
 			d.tree()
+		}},
+		{"record with a list", func(t *testing.T, path string) {
+			s, err := engine.Open(path, engine.Options{Commit: -1})
+			require.NoError(t, err)
+			require.NoError(t, s.Update(func(tx *engine.Tx) error {
+				_, err := tx.Put(engine.RootID, value.String("n"), value.Int(42), engine.PutOptions{})
+				return err
+			}))
+			require.NoError(t, s.Sync(context.Background()))
+			img, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+			require.NoError(t, os.WriteFile(path, img, 0o600))
+		}, func(d *dump) {
+			d.checkpoint(int(d.newest()-pageOf(0)) / layout.PageSize)
 		}},
 	}
 	doc, err := os.ReadFile(formatDoc)
@@ -178,7 +194,8 @@ func (d *dump) header() {
 	d.field(8, "Compatible: no features")
 	require.Equal(d.t, uint64(layout.FeatureSnapshots), d.u64(32))
 	d.field(8, "ReadOnly: bit 0, snapshots")
-	d.field(8, "Incompatible: none")
+	require.Equal(d.t, uint64(layout.FeatureListed), d.u64(40))
+	d.field(8, "Incompatible: bit 0, lists in checkpoint records")
 	d.field(16, "UUID")
 	d.field(8, "ChunkSize %d", d.u64(64))
 	d.field(8, "Created %s", stamp(d.u64(72)))
@@ -202,32 +219,49 @@ func (d *dump) session() {
 }
 
 func (d *dump) checkpoints() {
-	newest := d.newest()
 	for i := range checkpointPages {
-		p := pageOf(i)
-		if !d.valid(i) {
+		if p := pageOf(i); !d.valid(i) {
 			require.Equal(d.t, make([]byte, 4096), d.img[p:p+4096], "checkpoint page %d", i)
 			continue
 		}
-		note := ""
-		if p == newest {
-			note = ", the newest"
-		}
-		d.title("Checkpoint page %d, of process slot %d%s", i, i/2, note)
-		d.at = p
-		d.field(8, "magic %q", d.img[p:p+8])
-		d.field(8, "Seq %s", seqText(d.u64(p+8)))
-		d.field(8, "Root %#x", d.u64(p+16))
-		d.field(8, "NextID %d", d.u64(p+24))
-		d.field(8, "Slabs %d", d.u64(p+32))
-		d.field(8, "Time %s", stamp(d.u64(p+40)))
-		d.field(8, "Nonce")
-		d.zeros(p + 508)
-		d.field(4, "CRC of bytes 0 to 507")
-		rec, ok := layout.DecodeCheckpoint(d.img[p:])
-		require.True(d.t, ok)
-		require.Equal(d.t, layout.Ref(d.u64(p+16)), rec.Root)
+		d.checkpoint(i)
 	}
+}
+
+func (d *dump) checkpoint(i int) {
+	newest := d.newest()
+	p := pageOf(i)
+	note := ""
+	if p == newest {
+		note = ", the newest"
+	}
+	d.title("Checkpoint page %d, of process slot %d%s", i, i/2, note)
+	d.at = p
+	d.field(8, "magic %q", d.img[p:p+8])
+	d.field(8, "Seq %s", seqText(d.u64(p+8)))
+	d.field(8, "Root %#x", d.u64(p+16))
+	d.field(8, "NextID %d", d.u64(p+24))
+	d.field(8, "Slabs %d", d.u64(p+32))
+	d.field(8, "Time %s", stamp(d.u64(p+40)))
+	d.field(8, "Nonce")
+	rec, ok := layout.DecodeCheckpoint(d.img[p:])
+	require.True(d.t, ok)
+	require.Equal(d.t, rec.Base, d.u64(p+56))
+	if rec.Base != 0 {
+		d.field(8, "Base %s", seqText(rec.Base))
+		require.Equal(d.t, uint32(len(rec.Fresh)), d.u32(p+64))
+		d.field(4, "Count %d", len(rec.Fresh))
+		d.field(4, "FreshCRC, of bytes 512 to %d", rec.Size()-1)
+	}
+	d.zeros(p + 508)
+	d.field(4, "CRC of bytes 0 to 507")
+	if rec.Base != 0 {
+		for _, f := range rec.Fresh {
+			require.Equal(d.t, uint64(f.Ref), d.u64(d.at))
+			d.field(12, "Ref %#x, CRC of the %s", uint64(f.Ref), strings.ToLower(kindNames[layout.Kind(d.img[f.Ref])]))
+		}
+	}
+	require.Equal(d.t, layout.Ref(d.u64(p+16)), rec.Root)
 }
 
 func seqText(seq uint64) string {
@@ -298,6 +332,13 @@ func (d *dump) normalize() {
 	}
 	seal := func(i int) {
 		p := pageOf(i)
+		if d.u64(p+56) != 0 {
+			list := d.img[p+512:][:12*d.u32(p+64)]
+			for f := 0; f < len(list); f += 12 {
+				copy(list[f+8:f+12], d.img[binary.LittleEndian.Uint64(list[f:])+4:])
+			}
+			d.put32(p+68, layout.Checksum(list))
+		}
 		d.put32(p+508, layout.Checksum(d.img[p:p+508]))
 	}
 	for _, i := range pages {
@@ -333,6 +374,9 @@ func (d *dump) normalize() {
 		seal(i)
 	}
 	d.each(func(ref uint64) { layout.Seal(d.object(ref)) })
+	for _, i := range pages {
+		seal(i) // with the checksums in its list
+	}
 }
 
 var kindNames = map[layout.Kind]string{

@@ -130,11 +130,12 @@ func (o *Offline) lock(exclusive bool) error {
 
 // look finds the versions, newest first.
 func (o *Offline) look() error {
+	newest, _, newestErr := o.s.newestCheckpoint()
 	durable := uint64(0)
 	for i := range layout.MaxProcesses * layout.CheckpointPages {
 		c, ok := o.s.checkpointAt(i)
-		if !ok {
-			continue
+		if !ok || newestErr == nil && c.Seq > newest.Seq {
+			continue // those do not hold
 		}
 		durable = max(durable, c.Seq)
 		o.versions = append(o.versions, OfflineVersion{Root: c.Root, Seq: c.Seq, NextID: c.NextID, Time: time.Unix(0, c.Time)})
@@ -153,13 +154,12 @@ func (o *Offline) look() error {
 	}
 	o.s.attach(shm)
 	o.completed = o.s.hdr.Completed.Load()
-	newest, _ := o.s.newestCheckpoint()
 	hdr := o.s.hdr
 	seq := max(hdr.SeqHint.Load(), hdr.Completed.Load(), durable)
 	switch {
 	case hdr.Poison.Load() != 0:
 		o.unclean = "a sync had failed"
-	case !announced(o.s.view, newest.Nonce):
+	case newestErr != nil || !announced(o.s.view, newest.Nonce):
 		o.unclean = "the shm file does not know the newest checkpoint"
 	case hdr.Slabs.Load() > o.slabs:
 		o.unclean = "the file is shorter than its shm file says"

@@ -346,7 +346,10 @@ func (s *Store) close() error {
 	if s.hdr.Poison.Load() != 0 {
 		cerr = ErrPoisoned
 	} else {
-		cerr = s.checkpoint()
+		cerr = s.checkpoint(plain)
+		if cerr == nil {
+			cerr = s.confirm()
+		}
 	}
 	s.emptyLimbo()
 	err = errors.Join(err, cerr)

@@ -145,8 +145,14 @@ func dropSnapshot(s *engine.Store, c *enginetest.PowerCut, i int) error {
 // inProcess runs a workload of this process.
 func inProcess(t *testing.T, path string, c *enginetest.PowerCut, work func(s *engine.Store, i int) error) {
 	t.Helper()
+	inProcessAt(t, path, c, -1, work)
+}
+
+// inProcessAt is inProcess with a commit interval.
+func inProcessAt(t *testing.T, path string, c *enginetest.PowerCut, commit time.Duration, work func(s *engine.Store, i int) error) {
+	t.Helper()
 	hook, hooks := c.Hooks("self")
-	s, err := engine.Open(path, engine.Options{Commit: -1, Hook: hook, MapHooks: hooks, Collect: collect})
+	s, err := engine.Open(path, engine.Options{Commit: commit, Hook: hook, MapHooks: hooks, Collect: collect})
 	require.NoError(t, err)
 	for i := 1; c.More(); i++ {
 		if err := work(s, i); err != nil {
@@ -166,6 +172,29 @@ var cutWorkloads = map[string]func(t *testing.T, path string, c *enginetest.Powe
 				return err
 			}
 			return syncNow(s, c, "a", i)
+		})
+	},
+	// In the background a plain record is written of what has a listed one.
+	"pauses": func(t *testing.T, path string, c *enginetest.PowerCut) {
+		inProcessAt(t, path, c, time.Millisecond, func(s *engine.Store, i int) error {
+			err := step(s, "a", i)
+			if err == nil && i%2 == 0 {
+				err = syncNow(s, c, "a", i)
+			}
+			if i%4 == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+			return err
+		})
+	},
+	// Some checkpoints have more than a record can list.
+	"few and many": func(t *testing.T, path string, c *enginetest.PowerCut) {
+		inProcess(t, path, c, func(s *engine.Store, i int) error {
+			err := step(s, "grow-few", i)
+			if err != nil || i%40 > 3 && i%40 < 39 {
+				return err
+			}
+			return syncNow(s, c, "grow-few", i)
 		})
 	},
 	"goroutines": func(t *testing.T, path string, c *enginetest.PowerCut) {
@@ -281,25 +310,33 @@ func runCut(args []string, path string) error {
 // acknowledged, with the snapshots that were acknowledged as they were; exactly
 // what is reachable is allocated, and work goes on.
 func TestPowerCut(t *testing.T) {
+	run := func(t *testing.T, name, workload string, unlisted bool) {
+		path := newStorePath(t)
+		if unlisted {
+			require.NoError(t, enginetest.Unlisted(path))
+		}
+		c := enginetest.NewPowerCut(enginetest.NewDisk(path, enginetest.NoFault, enginetest.Seed(t)),
+			enginetest.ImagesPerKill*enginetest.Crashes(t), 20, checkCut(t))
+		cutWorkloads[workload](t, path, c)
+		images, half, failures := c.Result()
+		enginetest.Report(t, "power cut", name, images, half, failures, false)
+		require.NotZero(t, half, "no image is of a checkpoint that was half done")
+		require.Equal(t, unlisted, c.Refused() == 0, "%d images have a record whose list is not true", c.Refused())
+	}
 	for _, name := range slices.Sorted(maps.Keys(cutWorkloads)) {
-		t.Run(name, func(t *testing.T) {
-			path := newStorePath(t)
-			c := enginetest.NewPowerCut(enginetest.NewDisk(path, enginetest.NoFault, enginetest.Seed(t)),
-				enginetest.ImagesPerKill*enginetest.Crashes(t), 20, checkCut(t))
-			cutWorkloads[name](t, path, c)
-			images, half, failures := c.Result()
-			enginetest.Report(t, "power cut", name, images, half, failures, false)
-			require.NotZero(t, half, "no image is of a checkpoint that was half done")
-		})
+		t.Run(name, func(t *testing.T) { run(t, name, name, false) })
+	}
+	for _, workload := range []string{"gc and growth", "several processes"} {
+		name := workload + ", two syncs"
+		t.Run(name, func(t *testing.T) { run(t, name, workload, true) })
 	}
 }
 
 // control runs a workload on a disk, or with a recovery, that is broken in one
 // way, until there is a failure of each kind. Others do not count then; without
 // kinds each does, and all images are checked.
-func control(t *testing.T, name, workload string, fault enginetest.Fault, kinds ...error) {
+func control(t *testing.T, name, path, workload string, fault enginetest.Fault, kinds ...error) {
 	t.Helper()
-	path := newStorePath(t)
 	images := max(100, enginetest.ImagesPerKill*enginetest.Crashes(t)/4)
 	check, unseen := checkCut(t), slices.Clone(kinds)
 	c := enginetest.NewPowerCut(enginetest.NewDisk(path, fault, enginetest.Seed(t)), images, cmp.Or(len(kinds), images),
@@ -321,20 +358,30 @@ func control(t *testing.T, name, workload string, fault enginetest.Fault, kinds 
 // TestPowerCutControls breaks the disk, or recovery, in one way each: the tester
 // must notice.
 func TestPowerCutControls(t *testing.T) {
-	for _, name := range slices.Sorted(maps.Keys(enginetest.Faults)) {
+	unlisted := func(t *testing.T) string {
+		path := newStorePath(t)
+		require.NoError(t, enginetest.Unlisted(path))
+		return path
+	}
+	for _, name := range slices.Sorted(maps.Keys(enginetest.PlainFaults)) {
 		t.Run(name, func(t *testing.T) {
 			var kinds []error
-			if enginetest.Faults[name] == enginetest.NoObjectChecksum {
+			if enginetest.PlainFaults[name] == enginetest.NoObjectChecksum {
 				kinds = append(kinds, errState) // not what the store itself notices
 			}
-			control(t, name, "gc and growth", enginetest.Faults[name], kinds...)
+			control(t, name, unlisted(t), "gc and growth", enginetest.PlainFaults[name], kinds...)
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(enginetest.ListedFaults)) {
+		t.Run(name, func(t *testing.T) {
+			control(t, name, newStorePath(t), "gc and growth", enginetest.ListedFaults[name])
 		})
 	}
 	// What is demanded of snapshots is noticed for itself.
 	t.Run("snapshots, second sync left out", func(t *testing.T) {
-		control(t, "snapshots, second sync left out", "snapshots", enginetest.NoSecondSync, errSnapshotLost, errSnapshotBack)
+		control(t, "snapshots, second sync left out", newStorePath(t), "snapshots", enginetest.NoSecondSync, errSnapshotLost, errSnapshotBack)
 	})
 	t.Run("snapshots, object checksums ignored", func(t *testing.T) {
-		control(t, "snapshots, object checksums ignored", "snapshots", enginetest.NoObjectChecksum, errSnapshotContent)
+		control(t, "snapshots, object checksums ignored", unlisted(t), "snapshots", enginetest.NoObjectChecksum, errSnapshotContent)
 	})
 }

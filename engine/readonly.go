@@ -35,9 +35,9 @@ func openReadOnly(path string, o Options) (s *Store, err error) {
 	if inUse, err := m.Locked(mapping.LockSlots, layout.MaxProcesses); err != nil || inUse {
 		return s, errors.Join(err, fmt.Errorf("%s: %w: a process has it open for writing", path, ErrBusy))
 	}
-	durable, page := s.newestCheckpoint()
-	if page < 0 {
-		return s, fmt.Errorf("%s: %w", path, layout.Corrupt("file", 0, "has no valid checkpoint"))
+	durable, _, err := s.newestCheckpoint()
+	if err != nil {
+		return s, err
 	}
 	size, err := m.Size()
 	if err != nil {

@@ -38,14 +38,14 @@ func (s *Store) start() error {
 	if shm == nil {
 		return s.recover(adoption{}, why)
 	}
-	newest, page := s.newestCheckpoint()
+	newest, _, newestErr := s.newestCheckpoint()
 	hdr := layout.NewShm(shm.Base(), shm.Reserved()).Header()
 	found := adoption{
 		root: layout.Ref(hdr.Root.Load()), seq: max(hdr.SeqHint.Load(), hdr.Completed.Load()),
 		nextID: hdr.NextID.Load(), slabs: hdr.Slabs.Load(),
 	}
 	poisoned := hdr.Poison.Load() != 0
-	known := page >= 0 && announced(layout.NewShm(shm.Base(), shm.Reserved()), newest.Nonce)
+	known := newestErr == nil && announced(layout.NewShm(shm.Base(), shm.Reserved()), newest.Nonce)
 	clean := hdr.Clean.Load() == 1 && known && hdr.Completed.Load() == newest.Seq && found.root == newest.Root && !poisoned
 	if size, err := s.store.Size(); err != nil {
 		return errors.Join(err, shm.Close())
@@ -112,17 +112,36 @@ func announced(view layout.Shm, nonce uint64) bool {
 	return false
 }
 
-// newestCheckpoint returns the valid checkpoint record of the highest
-// sequence and its page, -1 if there is none.
-func (s *Store) newestCheckpoint() (layout.Checkpoint, int) {
-	best, page := layout.Checkpoint{}, -1
+// newestCheckpoint returns the checkpoint record that is the state of the store,
+// and its page; ErrCorrupt if there is none.
+func (s *Store) newestCheckpoint() (layout.Checkpoint, int, error) {
+	var records []layout.Checkpoint
+	var pages []int
 	for i := range layout.MaxProcesses * layout.CheckpointPages {
-		if c, ok := s.checkpointAt(i); ok && (page < 0 || c.Seq > best.Seq) {
-			best, page = c, i
+		if c, ok := s.checkpointAt(i); ok {
+			records, pages = append(records, c), append(pages, i)
 		}
 	}
-	return best, page
+	size, err := s.store.Size()
+	if err != nil {
+		return layout.Checkpoint{}, -1, err
+	}
+	size = min(size, s.store.Reserved())
+	i, refused := layout.NewestCheckpoint(records, func(c *layout.Checkpoint) bool { return c.Holds(size, s.bytes) })
+	switch {
+	case i >= 0:
+		return records[i], pages[i], nil
+	case len(refused) > 0:
+		c := &records[refused[len(refused)-1]]
+		err = layout.Corrupt("checkpoint", c.Root, "of version %d is not whole, and that of version %d, which it builds on, is damaged",
+			c.Seq, c.Base)
+	default:
+		err = layout.Corrupt("file", 0, "has no valid checkpoint")
+	}
+	return layout.Checkpoint{}, -1, fmt.Errorf("%s: %w", s.path, err)
 }
+
+func (s *Store) bytes(off int64, n int) []byte { return s.store.Bytes(off, int64(n)) }
 
 // adoption is a published version that may be newer than the durable one.
 type adoption struct {
@@ -144,9 +163,9 @@ func (s *Store) recover(adopt adoption, why string) error {
 	if err := s.syncFresh(); err != nil {
 		return err
 	}
-	durable, page := s.newestCheckpoint()
-	if page < 0 {
-		return fmt.Errorf("%s: %w", s.path, layout.Corrupt("file", 0, "has no valid checkpoint"))
+	durable, page, err := s.newestCheckpoint()
+	if err != nil {
+		return err
 	}
 	size, err := s.store.Size()
 	if err != nil {
@@ -204,6 +223,9 @@ func (s *Store) recover(adopt adoption, why string) error {
 	ann.Nonce.Store(rec.Nonce)
 	ann.Seq.Store(rec.Seq)
 	s.hdr.SlotHigh.Store(1)
+	if rec.Base != 0 {
+		s.hdr.Listed.Store(rec.Seq)
+	}
 	s.hdr.Completed.Store(rec.Seq)
 	s.hdr.SeqHint.Store(rec.Seq)
 	s.hdr.Root.Store(uint64(rec.Root))

@@ -61,6 +61,9 @@ func (s *Store) settleSlot(i int) error {
 		rec, ok := s.checkpointAt(i*layout.CheckpointPages + page)
 		for a := range p.Announced {
 			if ok && p.Announced[a].Seq.Load() == rec.Seq && p.Announced[a].Nonce.Load() == rec.Nonce {
+				if rec.Base != 0 {
+					raise(&s.hdr.Listed, rec.Seq)
+				}
 				s.complete(rec.Seq)
 			}
 		}

@@ -180,7 +180,7 @@ func (s *Store) makeRoom(attempt int) {
 		if attempt > 0 && s.collect != nil {
 			return s.collect()
 		}
-		err := s.checkpoint()
+		err := s.checkpoint(listed)
 		s.epochs.Drain(true)
 		return err
 	})

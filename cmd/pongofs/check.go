@@ -174,7 +174,7 @@ func checkOnline(ctx context.Context, store string, rep *check.Report) error {
 		}
 		in := s.Internals()
 		completed := in.Header().Completed.Load()
-		check.Pages(f, info.Size(), rep)
+		check.Pages(f, info.Size(), true, rep)
 		rep.Completed(completed)
 		named, _, ref, err := in.PinNewest()
 		if err != nil {
@@ -194,7 +194,7 @@ func checkOnline(ctx context.Context, store string, rep *check.Report) error {
 // asked for.
 func checkOffline(ctx context.Context, o checkOptions, off *engine.Offline, store string, res *checked) error {
 	rep := res.Report
-	check.Pages(off.File(), off.Size(), rep)
+	check.Pages(off.File(), off.Size(), false, rep)
 	rep.Completed(off.Completed())
 	versions := off.Versions()
 	if len(versions) > 0 {

@@ -133,7 +133,7 @@ func verifyFile(ctx context.Context, name string) (*check.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	check.Pages(off.File(), off.Size(), rep)
+	check.Pages(off.File(), off.Size(), false, rep)
 	if versions := off.Versions(); len(versions) > 0 {
 		err = check.Version(off, versions[0].Root, offlineOptions(ctx, off, 0), rep)
 	}

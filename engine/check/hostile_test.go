@@ -125,7 +125,7 @@ func tryStore(t *testing.T, path string, want map[string]string) (rep *check.Rep
 		return nil
 	}
 	rep = &check.Report{}
-	check.Pages(off.File(), off.Size(), rep)
+	check.Pages(off.File(), off.Size(), false, rep)
 	if v := off.Versions(); len(v) > 0 {
 		require.NoError(t, check.Version(off, v[0].Root, check.Options{NextID: v[0].NextID}, rep))
 		f, err := os.Create(to)

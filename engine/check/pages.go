@@ -10,8 +10,9 @@ import (
 )
 
 // Pages checks the header page and the checkpoint pages of a store file of
-// size bytes, both of every pair.
-func Pages(r io.ReaderAt, size int64, rep *Report) {
+// size bytes, both of every pair. What a record lists is not looked at when the
+// store is in use: it may be used again as soon as a later one is complete.
+func Pages(r io.ReaderAt, size int64, inUse bool, rep *Report) {
 	var page [layout.PageSize]byte
 	read := func(off int64) []byte {
 		clear(page[:])
@@ -30,10 +31,9 @@ func Pages(r io.ReaderAt, size int64, rep *Report) {
 			Cause: fmt.Sprintf("is %d bytes long, not a multiple of %d that holds the first pages", size, layout.SlabSize),
 		})
 	}
-	var newest layout.Checkpoint
-	at := -1
+	var records []layout.Checkpoint
+	var pages, torn []int
 	seqs := map[uint64]layout.Checkpoint{}
-	var torn []int
 	for i := range layout.MaxProcesses * layout.CheckpointPages {
 		off := layout.CheckpointPage(i)
 		b := read(off)
@@ -59,14 +59,35 @@ func Pages(r io.ReaderAt, size int64, rep *Report) {
 			})
 		}
 		seqs[rec.Seq] = rec
-		if at < 0 || rec.Seq > newest.Seq {
-			newest, at = rec, i
-		}
+		records, pages = append(records, rec), append(pages, i)
 	}
-	if at < 0 {
-		rep.Add(Finding{Severity: Lost, Rule: RuleCheckpoint, Place: "checkpoint pages", Cause: "no page holds a valid record"})
+	chosen, refused := layout.NewestCheckpoint(records, func(c *layout.Checkpoint) bool {
+		return inUse || c.Holds(size, func(off int64, n int) []byte {
+			b := make([]byte, n)
+			if _, err := r.ReadAt(b, off); err != nil {
+				return nil
+			}
+			return b
+		})
+	})
+	for _, i := range refused {
+		rep.torn++
+		f := Finding{Severity: Note, Rule: RuleCheckpoint, Place: pagePlace(pages[i]), Offset: uint64(layout.CheckpointPage(pages[i]))}
+		f.Cause = fmt.Sprintf("lists objects of version %d that are not all there, as a power cut leaves it; it does not count", records[i].Seq)
+		if chosen < 0 {
+			f.Severity = Lost
+			f.Cause = fmt.Sprintf("lists objects of version %d that are not all there, and the record of version %d, which it builds on, is not there either",
+				records[i].Seq, records[i].Base)
+		}
+		rep.Add(f)
+	}
+	if chosen < 0 {
+		if len(refused) == 0 {
+			rep.Add(Finding{Severity: Lost, Rule: RuleCheckpoint, Place: "checkpoint pages", Cause: "no page holds a valid record"})
+		}
 		return
 	}
+	newest, at := &records[chosen], pages[chosen]
 	rep.DurableSeq = newest.Seq
 	reportTorn(torn, rep)
 	if newest.Slabs <= layout.ReservedSlabs || newest.Slabs > uint64(size)/layout.SlabSize {
@@ -92,7 +113,7 @@ func pagePlace(page int) string {
 // cut leaves one such page in a pair, not two; it does not count, and is used
 // first by the slot's next checkpoint.
 func reportTorn(pages []int, rep *Report) {
-	rep.torn = len(pages)
+	rep.torn += len(pages)
 	pairs := map[int]int{}
 	for _, page := range pages {
 		pairs[page/layout.CheckpointPages]++

@@ -158,7 +158,7 @@ func look(t testing.TB, path string) *check.Report {
 	off, err := engine.OpenOffline(path, false, true)
 	require.NoError(t, err)
 	rep := &check.Report{}
-	check.Pages(off.File(), off.Size(), rep)
+	check.Pages(off.File(), off.Size(), false, rep)
 	rep.Completed(off.Completed())
 	if v := off.Versions(); len(v) > 0 {
 		require.NoError(t, check.Version(off, v[0].Root, check.Options{

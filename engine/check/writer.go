@@ -174,6 +174,7 @@ func (w *Writer) Finish(root layout.Ref, seq, nextID uint64) error {
 	}
 	var page [layout.PageSize]byte
 	w.header.Version = layout.FormatVersion
+	w.header.Incompatible |= layout.FeatureListed
 	w.header.Encode(page[:])
 	if err := w.m.WriteAt(page[:], layout.HeaderOffset); err != nil {
 		return err

@@ -87,7 +87,7 @@ func Clean(path string) (err error) {
 		return fmt.Errorf("after a clean close: %s", why)
 	}
 	var rep check.Report
-	check.Pages(off.File(), off.Size(), &rep)
+	check.Pages(off.File(), off.Size(), false, &rep)
 	rep.Completed(off.Completed())
 	v := off.Versions()
 	if len(v) == 0 {

@@ -37,12 +37,22 @@ const (
 	// NoObjectChecksum leaves out the first sync, and all checksums of objects
 	// are right.
 	NoObjectChecksum
+	// NoList builds images as a program sees them that does not look for what the
+	// records list: all of them are plain.
+	NoList
 )
 
-// Faults names the faults.
-var Faults = map[string]Fault{
+// PlainFaults names the faults that show in a store of plain records, each of
+// which is written after a sync of its own (see Unlisted).
+var PlainFaults = map[string]Fault{
 	"first sync left out": NoFirstSync, "second sync left out": NoSecondSync, "syncs swapped": SwappedSyncs,
 	"record checksum ignored": NoRecordChecksum, "object checksums ignored": NoObjectChecksum,
+}
+
+// ListedFaults names the faults that show where records list what became durable
+// with them.
+var ListedFaults = map[string]Fault{
+	"only sync left out": NoSecondSync, "record checksums ignored": NoRecordChecksum, "lists ignored": NoList,
 }
 
 // Image is what a power cut has left.
@@ -57,6 +67,9 @@ type Image struct {
 	Half bool
 	// Torn is how many checkpoint records were written in part.
 	Torn int
+	// Refused is how many whole records of later versions than that of the image
+	// list something that is missing.
+	Refused int
 }
 
 // content is what the file held at some moment.
@@ -221,7 +234,7 @@ func (d *Disk) cut() (image Image, ok bool, err error) {
 	}
 	image = Image{Bytes: bytes.Clone(d.base.b), Acked: maps.Clone(d.acked), Snapshots: maps.Clone(d.snapshots)}
 	for _, at := range d.at {
-		image.Half = image.Half || at != "checkpoint.synced"
+		image.Half = image.Half || at != "checkpoint.synced" && at != "checkpoint.confirmed"
 	}
 	// The length is the old one or a later one.
 	if n := len(contents[r.IntN(len(contents))]); len(image.Bytes) < n && r.IntN(2) == 0 {
@@ -266,6 +279,9 @@ func (d *Disk) cut() (image Image, ok bool, err error) {
 		sealRecords(image.Bytes)
 	case NoObjectChecksum:
 		sealObjects(image.Bytes)
+	case NoList:
+		unlist(image.Bytes)
 	}
+	image.Refused = refused(image.Bytes)
 	return image, true, nil
 }

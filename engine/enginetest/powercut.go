@@ -25,6 +25,7 @@ type PowerCut struct {
 	mu       sync.Mutex
 	images   int
 	half     int
+	refused  int
 	failures []error
 }
 
@@ -47,6 +48,14 @@ func (c *PowerCut) Result() (images, half int, failures []error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.images, c.half, c.failures
+}
+
+// Refused returns how many of the images have a whole record that was not true,
+// because something that it lists was missing.
+func (c *PowerCut) Refused() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused
 }
 
 // Fail notes a failure of the workload itself.
@@ -116,6 +125,9 @@ func (c *PowerCut) cutNow(process, point string) {
 	c.images++
 	if image.Half {
 		c.half++
+	}
+	if image.Refused > 0 {
+		c.refused++
 	}
 	if err == nil {
 		err = c.check(image)

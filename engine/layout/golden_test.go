@@ -101,8 +101,11 @@ var constants = []struct {
 		{"MaxProcesses", MaxProcesses},
 		{"ReservedSlabs", ReservedSlabs},
 		{"CheckpointRecord", CheckpointRecord},
+		{"FreshSize", FreshSize},
+		{"MaxFresh", MaxFresh},
 		{"checkpointMagic", fmt.Sprintf("%#x", uint64(checkpointMagic))},
 		{"FeatureSnapshots", FeatureSnapshots},
+		{"FeatureListed", FeatureListed},
 		{"KnownReadOnly", KnownReadOnly},
 		{"KnownIncompatible", KnownIncompatible},
 	}},
@@ -210,13 +213,30 @@ var records = []struct {
 	encode func(v any, b []byte)
 }{
 	{"Header", recordSize, &Header{}, func(v any, b []byte) { v.(*Header).Encode(b) }},
-	{"Checkpoint", recordSize, &Checkpoint{}, func(v any, b []byte) { v.(*Checkpoint).Encode(b) }},
+	{"Checkpoint", recordSize, &plainCheckpoint{}, func(v any, b []byte) {
+		c := v.(*plainCheckpoint)
+		(&Checkpoint{Seq: c.Seq, Root: c.Root, NextID: c.NextID, Slabs: c.Slabs, Time: c.Time, Nonce: c.Nonce, Base: c.Base}).Encode(b)
+	}},
+	{"Checkpoint, first of Fresh", PageSize, &Fresh{}, func(v any, b []byte) {
+		(&Checkpoint{Base: 1, Fresh: []Fresh{*v.(*Fresh), {}}}).Encode(b)
+	}},
 	{"Root", RootSize, &Root{}, func(v any, b []byte) { v.(*Root).Encode(b) }},
 	{"object header", HeaderSize, &objectHeader{}, func(v any, b []byte) {
 		h := v.(*objectHeader)
 		SetKind(b, h.Kind)
 		SetBirth(b, h.Birth)
 	}},
+}
+
+// plainCheckpoint is a Checkpoint without what has no fixed length.
+type plainCheckpoint struct {
+	Seq    uint64
+	Root   Ref
+	NextID uint64
+	Slabs  uint64
+	Time   int64
+	Nonce  uint64
+	Base   uint64
 }
 
 type objectHeader struct {

@@ -79,12 +79,18 @@ const (
 	// Settings, and container 3 may list snapshots. A program that does not know
 	// them would reuse what only a snapshot holds. Create sets it.
 	FeatureSnapshots = 1 << 0
+
+	// FeatureListed is an Incompatible bit: a checkpoint record may list objects
+	// that reach the disk in the same sync as it. A program that does not know the
+	// list would trust a record some of whose objects never got there. Create sets
+	// it.
+	FeatureListed = 1 << 0
 )
 
 // The feature bits that this program knows.
 const (
 	KnownReadOnly     = FeatureSnapshots
-	KnownIncompatible = 0
+	KnownIncompatible = FeatureListed
 )
 
 const recordSize = 512 // of header and checkpoint records: one sector
@@ -138,89 +144,3 @@ func DecodeHeader(page []byte) (Header, error) {
 func HeaderSealed(page []byte) bool {
 	return binary.LittleEndian.Uint32(page[508:]) == Checksum(page[:508])
 }
-
-// checkpointMagic opens each checkpoint record.
-const checkpointMagic = 0x31746b70676e6f70 // "pongpkt1"
-
-// Checkpoint is a durable state of the store.
-//
-//	offset  size  field
-//	     0     8  magic
-//	     8     8  Seq       sequence of the root
-//	    16     8  Root      reference of the root record
-//	    24     8  NextID    no id in the root is as large
-//	    32     8  Slabs     length of the file in slabs when the root was taken
-//	    40     8  Time      ns since the epoch
-//	    48     8  Nonce     random, to recognise the record
-//	    56   452  zero
-//	   508     4  CRC       crc32c of bytes 0 to 507
-type Checkpoint struct {
-	Seq    uint64
-	Root   Ref
-	NextID uint64
-	Slabs  uint64
-	Time   int64
-	Nonce  uint64
-}
-
-// CheckpointRecord is the length in bytes of an encoded Checkpoint.
-const CheckpointRecord = recordSize
-
-// recordUsed is where the reserved bytes of a record begin.
-const recordUsed = 56
-
-// Encode writes c into page, which is at least CheckpointRecord bytes of
-// zeros.
-func (c *Checkpoint) Encode(page []byte) {
-	binary.LittleEndian.PutUint64(page[0:], checkpointMagic)
-	binary.LittleEndian.PutUint64(page[8:], c.Seq)
-	binary.LittleEndian.PutUint64(page[16:], uint64(c.Root))
-	binary.LittleEndian.PutUint64(page[24:], c.NextID)
-	binary.LittleEndian.PutUint64(page[32:], c.Slabs)
-	binary.LittleEndian.PutUint64(page[40:], uint64(c.Time))
-	binary.LittleEndian.PutUint64(page[48:], c.Nonce)
-	binary.LittleEndian.PutUint32(page[508:], Checksum(page[:508]))
-}
-
-// DecodeCheckpoint reads a checkpoint record and reports whether it is whole.
-// A page never written, or torn, is not.
-func DecodeCheckpoint(page []byte) (Checkpoint, bool) {
-	var c Checkpoint
-	if len(page) < recordSize || binary.LittleEndian.Uint64(page) != checkpointMagic ||
-		binary.LittleEndian.Uint32(page[508:]) != Checksum(page[:508]) {
-		return c, false
-	}
-	c.Seq = binary.LittleEndian.Uint64(page[8:])
-	c.Root = Ref(binary.LittleEndian.Uint64(page[16:]))
-	c.NextID = binary.LittleEndian.Uint64(page[24:])
-	c.Slabs = binary.LittleEndian.Uint64(page[32:])
-	c.Time = int64(binary.LittleEndian.Uint64(page[40:]))
-	c.Nonce = binary.LittleEndian.Uint64(page[48:])
-	return c, true
-}
-
-// TornCheckpoint reports whether a record that DecodeCheckpoint refuses can be
-// what a power cut leaves of a write over an older record or over zeros: each
-// byte is of one or of the other. That tells of the bytes that are the same in
-// all records only; the others may have any value.
-func TornCheckpoint(page []byte) bool {
-	if len(page) < recordSize {
-		return false
-	}
-	var magic [8]byte
-	binary.LittleEndian.PutUint64(magic[:], checkpointMagic)
-	for i, b := range page[:recordSize-4] {
-		switch {
-		case b == 0:
-		case i < len(magic) && b == magic[i]:
-		case i >= len(magic) && i < recordUsed:
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// CheckpointPage returns the offset of checkpoint page i, 0 ≤ i <
-// MaxProcesses*CheckpointPages.
-func CheckpointPage(i int) int64 { return CheckpointOffset + int64(i)*PageSize }

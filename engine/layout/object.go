@@ -14,6 +14,9 @@ func ObjectGranules(obj []byte) int { return int(binary.LittleEndian.Uint16(obj[
 // ObjectBirth returns the birth sequence in the header of obj.
 func ObjectBirth(obj []byte) uint64 { return binary.LittleEndian.Uint64(obj[8:]) }
 
+// ObjectSum returns the checksum in the header of obj.
+func ObjectSum(obj []byte) uint32 { return binary.LittleEndian.Uint32(obj[4:]) }
+
 // SetBirth sets the birth sequence of an unpublished object.
 func SetBirth(obj []byte, seq uint64) { binary.LittleEndian.PutUint64(obj[8:], seq) }
 

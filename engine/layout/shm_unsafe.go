@@ -84,7 +84,9 @@ type ShmHeader struct {
 	Slabs atomic.Uint64
 	// Completed is the sequence of the last completed checkpoint.
 	Completed atomic.Uint64
-	_         [8]byte
+	// Listed is the sequence of the last completed checkpoint whose record lists
+	// what it needs; once a plain record says the same, it may be 0.
+	Listed atomic.Uint64
 	// Poison is set for good when a sync has failed.
 	Poison atomic.Uint32
 	// Clean is 1 after a clean close, while nobody has the store open.

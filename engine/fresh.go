@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"errors"
+
+	"pongofs/engine/container"
+	"pongofs/engine/heap"
+	"pongofs/engine/layout"
+)
+
+// freshList finds what a checkpoint adds to the one before.
+type freshList struct {
+	list  []layout.Fresh
+	stack []freshItem
+}
+
+type freshItem struct {
+	ref  layout.Ref
+	kind layout.Kind
+}
+
+var errManyFresh = errors.New("more objects are new than a record can list")
+
+// find lists the objects of the version at root that were born after base, with
+// the checksums that they must have on the disk. ok is false when there are more
+// than a record can list, or something cannot be read.
+//
+// An object refers to none that is younger, so what an old one reaches need not be
+// looked at, and what is looked at is little more than the paths that were copied.
+// The birth is exactly the sequence of the version that first reached it (edit.go).
+// So what was born by base had been written before base was published.
+//
+// Preconditions: a pin keeps the version. The list is valid until the next call.
+func (f *freshList) find(h *heap.Heap, root layout.Ref, base uint64) (list []layout.Fresh, ok bool) {
+	f.list = f.list[:0]
+	f.stack = append(f.stack[:0], freshItem{root, layout.KindRoot})
+	for len(f.stack) > 0 {
+		it := f.stack[len(f.stack)-1]
+		f.stack = f.stack[:len(f.stack)-1]
+		if err := f.visit(h, it, base); err != nil {
+			return nil, false
+		}
+	}
+	return f.list, true
+}
+
+func (f *freshList) visit(h *heap.Heap, it freshItem, base uint64) error {
+	obj, err := h.Object(it.ref, it.kind)
+	if err != nil || layout.ObjectBirth(obj) <= base {
+		return err
+	}
+	if len(f.list) == layout.MaxFresh {
+		return errManyFresh
+	}
+	f.list = append(f.list, layout.Fresh{Ref: it.ref, CRC: layout.ObjectSum(obj)})
+	if layout.ObjectKind(obj) == layout.KindRoot {
+		root, err := layout.DecodeRoot(obj)
+		if err == nil && root.IDTable != layout.Nil {
+			f.stack = append(f.stack, freshItem{root.IDTable, layout.KindIDNode})
+		}
+		return err
+	}
+	return container.Children(obj, layout.ObjectKind(obj), func(ref layout.Ref, kind layout.Kind) error {
+		if ref != layout.Nil {
+			f.stack = append(f.stack, freshItem{ref, kind})
+		}
+		return nil
+	})
+}
