@@ -37,7 +37,6 @@ type checkpointer struct {
 	pin      uint8 // in shm
 	root     uint8
 	page     uint8 // that it writes; before that, the announcement word that it has chosen
-	syncing  bool
 }
 
 type ckState struct {
@@ -51,9 +50,15 @@ type ckState struct {
 	freed     uint8    // set of roots whose block was freed
 	k         [2]checkpointer
 	scan      ckScan
-	cache     [ckBlocks + ckPages]uint8
-	disk      [ckBlocks + ckPages]uint8    // sets of contents
-	since     [2][ckBlocks + ckPages]uint8 // contents since the sync of k began
+	ckFile[uint8]
+}
+
+// ckFile is the pages of the file, each with the content that the page cache has
+// and the set of those that the disk may have; listed.go has the same.
+type ckFile[set uint8 | uint64] struct {
+	cache [ckBlocks + ckPages]uint8
+	disk  [ckBlocks + ckPages]set
+	since [2][ckBlocks + ckPages]set // contents since the sync of k began, if it syncs
 }
 
 // ckScan is the writer's scan for what it may free.
@@ -103,33 +108,36 @@ func checkpointScenario(cfg ckConfig, off Mend, goals ...goal[ckState]) model[ck
 }
 
 // store changes a page in the cache.
-func (s *ckState) store(page int, v uint8) {
-	s.cache[page] = v
-	s.disk[page] |= 1 << v
-	for k := range s.since {
-		if s.k[k].syncing {
-			s.since[k][page] |= 1 << v
+func (f *ckFile[set]) store(page int, v uint8) {
+	f.cache[page] = v
+	f.disk[page] |= 1 << v
+	for k := range f.since {
+		if f.syncing(k) {
+			f.since[k][page] |= 1 << v
 		}
 	}
 }
 
-func (s *ckState) syncBegin(k int) {
-	s.k[k].syncing = true
-	for p, v := range s.cache {
-		s.since[k][p] = 1 << v
+func (f *ckFile[set]) syncing(k int) bool { return f.since[k][0] != 0 }
+
+func (f *ckFile[set]) syncBegin(k int) {
+	for p, v := range f.cache {
+		f.since[k][p] = 1 << v
 	}
 }
 
-func (s *ckState) syncEnd(k int) {
-	s.k[k].syncing = false
-	for p := range s.disk {
-		s.disk[p] &= s.since[k][p]
-		s.since[k][p] = 0
+func (f *ckFile[set]) syncEnd(k int) {
+	for p := range f.disk {
+		f.disk[p] &= f.since[k][p]
+		f.since[k][p] = 0
 	}
-	for p := range s.disk {
-		s.since[1-k][p] &= s.disk[p]
+	for p := range f.disk {
+		f.since[1-k][p] &= f.disk[p]
 	}
 }
+
+// syncLost ends the sync of a process that was killed.
+func (f *ckFile[set]) syncLost(k int) { f.since[k] = [ckBlocks + ckPages]set{} }
 
 func (m ckModel) next(s ckState, emit emitFunc[ckState]) {
 	m.writer(s, emit)

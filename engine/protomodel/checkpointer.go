@@ -48,9 +48,12 @@ func (m ckModel) chooseWord(s *ckState, k int) int {
 	if m.off == OwnAnnouncement {
 		return 0
 	}
-	w := s.ann[m.words(k)]
+	return freeWord(s.ann[m.words(k)], s.completed)
+}
+
+func freeWord(w [2]uint8, completed uint8) int {
 	for i, a := range w {
-		if a == 0 || a < s.completed {
+		if a == 0 || a < completed {
 			return i
 		}
 	}
@@ -189,7 +192,7 @@ func (m ckModel) killCheckpointer(s ckState, k int, next func(string, func(*ckSt
 	if s.kills > 0 && c.pc != pcDead && c.pc != kIdle {
 		next("is killed, and its slot is cleaned", func(n *ckState, c *checkpointer) {
 			n.kills--
-			n.since[k] = [ckBlocks + ckPages]uint8{}
+			n.syncLost(k)
 			*c = checkpointer{pc: pcDead, left: c.left}
 			if m.off == AnnouncementOutlives {
 				n.ann[m.words(k)] = [2]uint8{}

@@ -54,6 +54,8 @@
 //	gc.go          full collection beside everybody
 //	sweep.go       the sweep beside an allocator of objects of different sizes
 //	checkpoint.go  checkpoints and power cuts; checkpointer.go has most of the steps
+//	listed.go      checkpoints with one sync, whose records list what is new;
+//	               listedsteps.go has the steps
 //	sample.go      what a checkpoint claims besides its root
 //	opening.go     opening after a kill, a power cut, a failed sync, a copy
 //	resume.go      sequences after falling back to an older checkpoint
@@ -65,8 +67,9 @@
 // # The mends
 //
 // Each with the scenario in which it is switched off and what goes wrong then.
-// The rules themselves are the sentences in mendpins.go and menddisk.go; those
-// marked "Added" there are not in PROTOCOLS.md and came out of these models.
+// The rules themselves are the sentences in mendpins.go, menddisk.go and
+// mendlists.go; those marked "Added" there are not in PROTOCOLS.md, or ADR 18, and
+// came out of these models.
 //
 // Publish, pins and reuse:
 //
@@ -200,6 +203,33 @@
 //	RootSampledFirst          sample
 //	   a root that is published in between lies behind the end that the page claims,
 //	   or has ids that are given out again
+//
+// Checkpoints whose records list what is new:
+//
+//	ListHolds                 listed
+//	   the record reaches the disk before the block that it lists
+//	ListSinceBase             listed
+//	   root 3 is taken after 1 has completed; block 3 reaches the disk with the
+//	   record, and block 2, which it needs, does not
+//	BaseCompleted             listed
+//	   checkpoint 2 is announced by the other process, and nothing synced yet; the
+//	   record of 3 builds on it, and does not list block 2
+//	BaseProtected             listed
+//	   a listed record of 3 is announced, and the block of its base reused; the
+//	   record does not reach the disk, or does not hold, and the base is in pieces
+//	ListedSynced              listed
+//	   it is acknowledged while its record and its blocks are in the page cache
+//	ConfirmBeside             listed
+//	   it is written over the listed one, and torn: nothing is left of a version that
+//	   was acknowledged
+//	SettleWritten             listed-kill
+//	   a listed record is written beside the only durable one, and its writer killed;
+//	   the next owner takes that for the older page, and of both may nothing be on
+//	   the disk
+//	SettleConfirmed           listed-kill
+//	   a listed checkpoint is being confirmed, and its writer killed before the sync;
+//	   no announcement is open, so the next owner does not sync, and overwrites the
+//	   listed record, the only one on the disk
 //
 // Opening:
 //

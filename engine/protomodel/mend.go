@@ -58,6 +58,15 @@ const (
 	SampleBeforeSync
 	RootSampledFirst
 
+	ListHolds
+	ListSinceBase
+	BaseCompleted
+	BaseProtected
+	ListedSynced
+	ConfirmBeside
+	SettleWritten
+	SettleConfirmed
+
 	SyncBeforeRead
 	BootID
 	NonceMatches
@@ -104,6 +113,7 @@ type mendInfo struct {
 func mendTable() map[Mend]mendInfo {
 	all := pinMends()
 	maps.Copy(all, diskMends())
+	maps.Copy(all, listMends())
 	return all
 }
 

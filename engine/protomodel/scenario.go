@@ -1,5 +1,7 @@
 package protomodel
 
+import "slices"
+
 // scenario is a model with the numbers that make it finite.
 type scenario struct {
 	name  string
@@ -19,6 +21,10 @@ func heapRun(cfg heapConfig, goals ...goal[heapState]) func(Mend) Outcome {
 
 func ckRun(cfg ckConfig, goals ...goal[ckState]) func(Mend) Outcome {
 	return func(off Mend) Outcome { return explore(checkpointScenario(cfg, off, goals...), stateLimit) }
+}
+
+func listedRun(cfg listedConfig, goals ...goal[listedState]) func(Mend) Outcome {
+	return func(off Mend) Outcome { return explore(listedScenario(cfg, off, goals...), stateLimit) }
 }
 
 func handleRun(cfg hpConfig, goals ...goal[hpState]) func(Mend) Outcome {
@@ -71,7 +77,25 @@ func scenarios() []scenario {
 			return s.completed > s.acked && s.k[0].pc == kIdle
 		}}
 		bothSync = goal[ckState]{"two checkpoints run at once", func(s ckState) bool {
-			return s.k[0].syncing && s.k[1].syncing
+			return s.syncing(0) && s.syncing(1)
+		}}
+		listAlone = goal[listedState]{"an acknowledged version has a listed record only, which lists one of its two blocks", func(s listedState) bool {
+			return s.acked > 2 && slices.Contains(s.cache[ckBlocks:], record(s.acked, s.acked-1)) &&
+				!slices.Contains(s.cache[ckBlocks:], record(s.acked, 0))
+		}}
+		passedOver = goal[listedState]{"the disk may have a record that builds on a listed one, without its block", func(s listedState) bool {
+			return s.completed == 2 && slices.Contains(s.cache[ckBlocks:], record(2, 1)) &&
+				slices.Contains(s.cache[ckBlocks:], record(3, 2)) && s.disk[s.at[3]-1] != 1<<3
+		}}
+		confirmedBeside = goal[listedState]{"a listed checkpoint of one slot is confirmed by the other", func(s listedState) bool {
+			return s.completed > 1 && slices.Contains(s.cache[ckBlocks:ckBlocks+2], record(s.completed, 1)) &&
+				s.disk[ckBlocks+3] == 1<<record(s.completed, 0)
+		}}
+		listReused = goal[listedState]{"the block of an older version is used again beside a listed record", func(s listedState) bool {
+			return s.cur > 4 && s.at[5] == s.at[1] && slices.Contains(s.cache[ckBlocks:], record(s.completed, 1))
+		}}
+		listSettled = goal[listedState]{"a listed checkpoint of a killed process is completed by the next", func(s listedState) bool {
+			return s.completed > s.acked && s.k[0].pc == lIdle && slices.Contains(s.cache[ckBlocks:], record(s.completed, 1))
 		}}
 		freedBeside = goal[hpState]{"a block is freed beside a handle that keeps another", func(s hpState) bool {
 			return s.pin.seq != 0 && s.blk[s.pin.head].limbo && s.freed()
@@ -161,6 +185,18 @@ func scenarios() []scenario {
 		{
 			"checkpoint-words", "checkpoint.go", "two processes, one of which is killed and replaced",
 			ckRun(ckConfig{roots: 4, left: [2]uint8{1, 1}, kills: 1, restarts: 1, oneScan: true}, overwritten, bothSync),
+		},
+		{
+			"listed", "listed.go", "two processes that make checkpoints with one sync, or two, and confirm",
+			listedRun(listedConfig{roots: 5, left: [2]uint8{1, 1}}, listReused, confirmedBeside),
+		},
+		{
+			"listed-kill", "listed.go", "a slot whose owner is killed, in such checkpoints",
+			listedRun(listedConfig{roots: 4, left: [2]uint8{3, 0}, kills: 1, restarts: 1}, listAlone, passedOver, listSettled),
+		},
+		{
+			"listed-both", "listed.go", "two processes, one of which is killed and replaced",
+			listedRun(listedConfig{roots: 3, left: [2]uint8{2, 1}, kills: 1, restarts: 1}, confirmedBeside, listSettled),
 		},
 		{"sample", "sample.go", "a growing file and one checkpoint", run(sampleScenario)},
 		{"open", "opening.go", "kills, a power cut, a deleted shm", openRun(openState{cuts: 1, kills: 2, deletes: 1})},
