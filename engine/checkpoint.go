@@ -396,9 +396,9 @@ func (s *Store) announcement() *layout.Announcement {
 
 // olderPage returns the checkpoint page of this slot's pair to overwrite: the one
 // that is not valid, or else the older one, or of two of one version the one with
-// a list. It is never the only one of the last completed checkpoint: if the pair
-// has that, the other page has an older one, since what a dead owner has written
-// later was completed when the slot was claimed (settleSlot).
+// a list. That is never the only record on the disk of the last completed
+// checkpoint: what is newer in the pair, or plain, has been synced, by this process
+// or when the slot was claimed (settleSlot).
 func (s *Store) olderPage() int {
 	first := s.slot * layout.CheckpointPages
 	a, aok := s.checkpointAt(first)

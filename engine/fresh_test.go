@@ -275,3 +275,32 @@ func TestFailedSyncOfListedRecord(t *testing.T) {
 	requireNoLeak(t, s)
 	require.NoError(t, s.Close())
 }
+
+// TestKilledWhileConfirming: a process is killed when it has written the plain
+// record of a version and not synced it. Whoever takes its slot syncs before it
+// overwrites the listed one.
+func TestKilledWhileConfirming(t *testing.T) {
+	path := newStorePath(t)
+	s, err := engine.Open(path, engine.Options{Commit: -1})
+	require.NoError(t, err)
+	c := startChild(t, path, "hooked x checkpoint.confirming 1 KILL")
+	<-c.done
+	_ = c.wait()
+	twins := false
+	records := recordsOf(image(t, path))
+	for page, a := range records {
+		b, ok := records[page^1]
+		twins = twins || ok && a.Seq == b.Seq && a.Base == 0 && b.Base != 0
+	}
+	require.True(t, twins)
+	var syncs atomic.Int64
+	next, err := engine.Open(path, engine.Options{Commit: -1, MapHooks: &mapping.Hooks{Sync: func() error {
+		syncs.Add(1)
+		return nil
+	}}})
+	require.NoError(t, err)
+	require.NotZero(t, syncs.Load())
+	require.NoError(t, next.Close())
+	require.NoError(t, s.Close())
+	require.NoError(t, enginetest.Clean(path))
+}

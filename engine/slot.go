@@ -43,7 +43,9 @@ func (s *Store) claimSlot() error {
 // settleSlot cleans slot i, whose lock the caller holds, and deals with the
 // checkpoints that its last owner announced and did not complete: after a sync
 // no page of the slot can change on the disk by itself any more, so they are
-// either complete or never will be.
+// either complete or never will be. The same is done when the owner may have died
+// while it confirmed one: of two records of a version olderPage keeps the plain
+// one, which must then be on the disk.
 func (s *Store) settleSlot(i int) error {
 	s.cleanDeadSlot(i)
 	p := s.view.Slot(i)
@@ -51,7 +53,9 @@ func (s *Store) settleSlot(i int) error {
 	for a := range p.Announced {
 		open = open || p.Announced[a].Seq.Load() > s.hdr.Completed.Load()
 	}
-	if !open {
+	a, aok := s.checkpointAt(i * layout.CheckpointPages)
+	b, bok := s.checkpointAt(i*layout.CheckpointPages + 1)
+	if twins := aok && bok && a.Seq == b.Seq; !open && !twins {
 		return nil
 	}
 	if err := s.store.Sync(); err != nil {
