@@ -32,6 +32,7 @@ type checkpointer struct {
 	// one set of announcements.
 	writing sync.Mutex
 	fresh   freshList // of the checkpoint under way
+	page    int       // + 1 of the last record of this process, 0 before the first
 }
 
 // Sync makes everything published before the call durable. Callers that wait
@@ -261,7 +262,7 @@ func (s *Store) checkpoint(short bool) error {
 			return err
 		}
 		if short {
-			fresh, short = s.ckpt.fresh.find(s.heap, ref, base)
+			fresh, short = s.ckpt.fresh.find(s.heap, ref, root.Seq, base)
 		}
 		return nil
 	})
@@ -363,6 +364,7 @@ func (s *Store) confirm() error {
 func (s *Store) writeRecord(rec *layout.Checkpoint, page int) error {
 	var b [layout.PageSize]byte
 	rec.Encode(b[:])
+	s.ckpt.page = page + 1
 	return s.store.WriteAt(b[:rec.Size()], layout.CheckpointPage(page))
 }
 
@@ -401,6 +403,9 @@ func (s *Store) announcement() *layout.Announcement {
 // or when the slot was claimed (settleSlot).
 func (s *Store) olderPage() int {
 	first := s.slot * layout.CheckpointPages
+	if s.ckpt.page != 0 {
+		return first + (s.ckpt.page-1-first)^1 // nobody else writes to the pair
+	}
 	a, aok := s.checkpointAt(first)
 	b, bok := s.checkpointAt(first + 1)
 	if !aok || bok && (a.Seq < b.Seq || a.Seq == b.Seq && a.Base != 0) {

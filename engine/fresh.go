@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"sync"
 
 	"pongofs/engine/container"
 	"pongofs/engine/heap"
@@ -12,6 +13,43 @@ import (
 type freshList struct {
 	list  []layout.Fresh
 	stack []freshItem
+
+	// The objects of the last edit that was to be made durable, and its sequence.
+	mu    sync.Mutex
+	seq   uint64
+	built []allocation
+}
+
+// note keeps what an edit has built and published as version seq, so that a
+// checkpoint that adds just this version need not look for it.
+func (f *freshList) note(seq uint64, built []allocation) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seq, f.built = seq, f.built[:0]
+	if len(built) <= 4*layout.MaxFresh { // else it has more than a record can list
+		f.built = append(f.built, built...)
+	}
+}
+
+// noted lists what is known of version seq, if it is.
+//
+// Preconditions: as of find.
+func (f *freshList) noted(h *heap.Heap, seq uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.seq != seq || len(f.built) == 0 {
+		return false
+	}
+	for _, a := range f.built {
+		if a == 0 {
+			continue // given up before the edit was published
+		}
+		if len(f.list) == layout.MaxFresh {
+			return false
+		}
+		f.list = append(f.list, layout.Fresh{Ref: a.ref(), CRC: layout.ObjectSum(h.Allocation(a.ref(), a.granules()))})
+	}
+	return true
 }
 
 type freshItem struct {
@@ -30,8 +68,13 @@ var errManyFresh = errors.New("more objects are new than a record can list")
 // The birth is exactly the sequence of the version that first reached it (edit.go).
 // So what was born by base had been written before base was published.
 //
-// Preconditions: a pin keeps the version. The list is valid until the next call.
-func (f *freshList) find(h *heap.Heap, root layout.Ref, base uint64) (list []layout.Fresh, ok bool) {
+// Preconditions: a pin keeps the version, which is seq and has its record at root.
+// The list is valid until the next call.
+func (f *freshList) find(h *heap.Heap, root layout.Ref, seq, base uint64) (list []layout.Fresh, ok bool) {
+	f.list = f.list[:0]
+	if base == seq-1 && f.noted(h, seq) {
+		return f.list, true
+	}
 	f.list = f.list[:0]
 	f.stack = append(f.stack[:0], freshItem{root, layout.KindRoot})
 	for len(f.stack) > 0 {

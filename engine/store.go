@@ -37,6 +37,7 @@ type Store struct {
 	token    uint64
 
 	ckpt   checkpointer
+	joints joints
 	ids    idLease
 	pins   openSet[*ValuePin]
 	kept   openSet[*Version]

@@ -57,21 +57,19 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		return err
 	}
 	defer d.leave()
-	durable := func() bool { return s.syncEach || s.current().Sync }
-	counted := durable()
-	if counted {
-		s.ckpt.coming.Add(1)
+	if s.durable() {
+		return s.updateDurable(fn)
 	}
 	seq, err := s.update(fn)
 	// The update may have learned that the setting has changed.
-	if err == nil && seq > 0 && durable() {
-		return s.syncTo(context.Background(), seq, counted)
-	}
-	if counted {
-		s.ckpt.coming.Add(-1)
+	if err == nil && seq > 0 && s.durable() {
+		return s.syncTo(context.Background(), seq, false)
 	}
 	return err
 }
+
+// durable reports whether every publish is to be made durable.
+func (s *Store) durable() bool { return s.syncEach || s.current().Sync }
 
 // update is Update without making durable. It returns the sequence published,
 // 0 when fn changed nothing.
@@ -153,16 +151,7 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 		if !changed {
 			return 0, nil
 		}
-		contest.giveWay(tx.rootRef)
-		s.at("publish.before-swap")
-		if s.hdr.Root.CompareAndSwap(uint64(tx.rootRef), uint64(root)) {
-			published = true
-			s.at("publish.after-swap")
-			s.epochs.Advance(tx.ed.birth)
-			contest.end(true)
-			s.wake()
-			s.at("publish.before-retire")
-			tx.retire()
+		if published = s.publish(tx, root, &contest); published {
 			return tx.ed.birth, nil
 		}
 		tx.ed.abandon()
@@ -171,6 +160,29 @@ func (s *Store) update(fn func(*Tx) error) (seq uint64, err error) {
 			contest.begin()
 		})
 	}
+}
+
+// publish makes root, which tx has built, the newest version, and retires what it
+// does not use any more. It reports false when somebody else was faster.
+//
+// Preconditions: the pin under which tx has loaded its base is still held.
+func (s *Store) publish(tx *Tx, root layout.Ref, contest *contest) bool {
+	contest.giveWay(tx.rootRef)
+	s.at("publish.before-swap")
+	if !s.hdr.Root.CompareAndSwap(uint64(tx.rootRef), uint64(root)) {
+		return false
+	}
+	if s.durable() {
+		s.ckpt.fresh.note(tx.ed.birth, tx.ed.built)
+	}
+	tx.ed.built = tx.ed.built[:0] // not to be given up, whatever comes
+	s.at("publish.after-swap")
+	s.epochs.Advance(tx.ed.birth)
+	contest.end(true)
+	s.wake()
+	s.at("publish.before-retire")
+	tx.retire()
+	return true
 }
 
 // makeRoom tries to free space in a full store: a checkpoint lets go of what

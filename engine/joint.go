@@ -1,0 +1,372 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pongofs/engine/epoch"
+	"pongofs/engine/layout"
+	"pongofs/engine/mapping"
+)
+
+// Joint edits: durable updates of several goroutines become one version.
+//
+// Callers that wait for the disk together share a checkpoint anyway. If they share
+// the version as well, the path to the root is copied, sealed, listed and retired
+// once for all of them, and fewer pages reach the disk. So the first of them,
+// the leader, runs its function and then offers its edit to the others for as long
+// as it would have waited for their company at the checkpoint. Each of them runs its
+// function on it, one after the other, on its own goroutine. Then the leader publishes,
+// makes the checkpoint, and lets all return. All of them or none take effect, in the
+// order in which they ran; the swap is the linearization point of each.
+//
+// Update promises nothing that this could break: a function may run again on a newer
+// version, and it is called again, alone, whenever the joint edit comes to nothing:
+// when one of the functions fails or panics, which may leave its edit half done;
+// when somebody else has published meanwhile; when there is no space. And nobody
+// waits for the function of another for longer than jointPatience: it may itself wait
+// for something that a member holds, or even make an Update of its own. Then the
+// members go their own ways, and the edit ends when that function does.
+
+// jointPatience is how long a leader waits for the function of another caller.
+const jointPatience = 2 * time.Millisecond
+
+// joints decides which updates join.
+type joints struct {
+	callers atomic.Int64 // durable updates under way
+
+	mu     sync.Mutex
+	open   *joint // that may be joined; nil if none
+	expect int    // how many callers there were when the last checkpoint of a joint edit ended
+	alone  int    // so many updates are made without an offer
+	misses int    // how often nobody came, one time after the other
+}
+
+// joint is one edit of several updates.
+type joint struct {
+	s       *Store
+	tx      *Tx
+	pin     epoch.Pin
+	contest contest
+
+	// turn holds one token. Who has taken it owns all of the above and below.
+	turn    chan struct{}
+	members int
+	spoiled bool // it must not be published
+
+	expect int // members
+
+	joined atomic.Int64  // members, for the leader to watch
+	closed chan struct{} // closed when nobody may join any more
+	left   atomic.Bool   // the leader has lost its patience: whoever has the token ends the edit
+
+	done  chan struct{} // closed at the end; what follows is final then
+	again bool          // nothing was published: everybody begins again, alone
+	err   error         // of the checkpoint
+}
+
+var (
+	errJointAgain  = errors.New("the joint edit was given up")
+	errJointClosed = errors.New("too late for the joint edit")
+)
+
+// updateDurable is an Update that makes durable what it publishes.
+//
+// Preconditions: the caller has entered the store.
+func (s *Store) updateDurable(fn func(*Tx) error) error {
+	c := &s.joints
+	c.callers.Add(1)
+	defer c.callers.Add(-1)
+	if s.readOnly {
+		return ErrReadOnly
+	}
+	for range 2 { // who comes just too late for one finds another
+		g, leads := c.join(s)
+		if g == nil {
+			break
+		}
+		follow := g.follow
+		if leads {
+			follow = g.lead
+		}
+		err := follow(fn)
+		if errors.Is(err, errJointAgain) {
+			break
+		}
+		if !errors.Is(err, errJointClosed) {
+			return err
+		}
+	}
+	s.ckpt.coming.Add(1)
+	seq, err := s.update(fn)
+	if err == nil && seq > 0 {
+		err = s.syncTo(context.Background(), seq, true)
+	} else {
+		s.ckpt.coming.Add(-1)
+	}
+	c.mu.Lock()
+	c.expect = int(c.callers.Load())
+	c.mu.Unlock()
+	return err
+}
+
+// join returns the joint edit to take part in, and whether to lead it; nil if the
+// update is to be made alone.
+func (c *joints) join(s *Store) (g *joint, leads bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.open != nil:
+		return c.open, false
+	case c.expect < 2:
+		return nil, false
+	case c.alone > 0:
+		c.alone--
+		return nil, false
+	}
+	c.open = &joint{
+		s: s, contest: contest{s: s}, turn: make(chan struct{}, 1), expect: c.expect,
+		closed: make(chan struct{}), done: make(chan struct{}),
+	}
+	return c.open, true
+}
+
+// close ends the offer of the open edit.
+func (c *joints) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.open.closed)
+	c.open = nil
+}
+
+// ended notes how an offer went: how many were members in the end.
+func (c *joints) ended(members int) {
+	const mostMisses = 6
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expect = int(c.callers.Load())
+	switch {
+	case members > 1:
+		c.misses = 0
+	default:
+		c.alone = 1 << c.misses
+		c.misses = min(c.misses+1, mostMisses)
+	}
+}
+
+// lead makes a joint edit.
+func (g *joint) lead(fn func(*Tx) error) error {
+	s := g.s
+	// First, so that it is undone last: giving up an edit may fault as well.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	ran := false
+	defer func() {
+		if !ran {
+			s.joints.close()
+		}
+	}()
+	if err := g.first(fn); err != nil {
+		if errors.Is(err, ErrNoSpace) {
+			return errJointAgain // which makes room
+		}
+		return err
+	}
+	ran = true
+	members := 0
+	g.again = true
+	defer func() {
+		s.joints.ended(members)
+		close(g.done)
+	}()
+	g.gather()
+	s.joints.close()
+	if g.take() {
+		members = g.members
+		g.publish()
+	}
+	if g.again {
+		return errJointAgain
+	}
+	return g.err
+}
+
+// first begins the edit, runs the function of the leader, and lets others have it.
+// Without success it ends it: nobody has seen it yet.
+func (g *joint) first(fn func(*Tx) error) error {
+	s := g.s
+	g.contest.begin()
+	g.pin = s.epochs.Pin()
+	g.tx = s.getTx()
+	g.tx.writable, g.tx.version, g.tx.crowded = true, nil, false
+	ran := false
+	defer func() {
+		if ran {
+			g.turn <- struct{}{}
+		} else {
+			g.end(false)
+		}
+	}()
+	if s.hdr.Poison.Load() != 0 {
+		return ErrPoisoned
+	}
+	if err := g.tx.load(layout.Ref(s.hdr.Root.Load())); err != nil {
+		return err
+	}
+	g.tx.ed.begin(s.heap, g.tx.root.Seq+1)
+	g.tx.learn()
+	err := g.run(fn)
+	ran = err == nil
+	return err
+}
+
+// follow takes part in the edit of another caller.
+func (g *joint) follow(fn func(*Tx) error) error {
+	timer := time.NewTimer(jointPatience)
+	defer timer.Stop()
+	select {
+	case <-g.turn:
+	case <-g.closed:
+		return errJointClosed
+	case <-timer.C:
+		return errJointAgain
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	func() {
+		defer g.pass()
+		_ = g.run(fn)
+	}()
+	<-g.done
+	if g.again {
+		return errJointAgain
+	}
+	return g.err
+}
+
+// run calls fn with the edit. Whatever goes wrong spoils it.
+func (g *joint) run(fn func(*Tx) error) error {
+	spoiled := g.spoiled
+	g.spoiled = true // unless fn comes back
+	if spoiled {
+		return errJointAgain
+	}
+	g.tx.now = 0 // each update has a time of its own
+	if err := fn(g.tx); err != nil {
+		return err
+	}
+	if g.tx.broken != nil {
+		return g.tx.broken
+	}
+	g.spoiled = false
+	g.members++
+	g.joined.Store(int64(g.members))
+	return nil
+}
+
+// pass gives the token on. If the leader waits for it no more, the edit ends here.
+func (g *joint) pass() {
+	g.turn <- struct{}{}
+	if !g.left.Load() {
+		return
+	}
+	select {
+	case <-g.turn:
+		g.end(false)
+	default: // the leader has it
+	}
+}
+
+// take waits for the token, and reports whether the leader has it: else who has it
+// ends the edit.
+func (g *joint) take() bool {
+	select {
+	case <-g.turn:
+		return true
+	default:
+	}
+	timer := time.NewTimer(jointPatience)
+	defer timer.Stop()
+	select {
+	case <-g.turn:
+		return true
+	case <-timer.C:
+	}
+	g.left.Store(true)
+	select {
+	case <-g.turn:
+		return true
+	default:
+		return false
+	}
+}
+
+// gather waits for the callers that are expected. Those of a checkpoint under way come
+// when it has ended, then within a few microseconds, less than a timer can measure; it
+// waits at most half as long as a checkpoint takes.
+func (g *joint) gather() {
+	const longest = 250 * time.Microsecond
+	c := &g.s.ckpt
+	c.mu.Lock()
+	limit, running := min(c.took/2, longest), c.running
+	c.mu.Unlock()
+	if running != nil {
+		timer := time.NewTimer(jointPatience)
+		defer timer.Stop()
+		select {
+		case <-running:
+		case <-timer.C:
+			return
+		}
+	}
+	for start := time.Now(); g.joined.Load() < int64(g.expect) && time.Since(start) < limit; {
+		runtime.Gosched()
+		mapping.Yield()
+	}
+}
+
+// publish publishes the edit and makes it durable. The caller has the token.
+func (g *joint) publish() {
+	published := false
+	seq := uint64(0)
+	func() {
+		defer func() { g.end(published) }()
+		if g.spoiled || g.s.hdr.Poison.Load() != 0 {
+			return
+		}
+		root, changed, err := g.tx.build()
+		if err != nil {
+			return
+		}
+		g.again = changed
+		if changed && g.s.publish(g.tx, root, &g.contest) {
+			published, seq, g.again = true, g.tx.ed.birth, false
+		}
+	}()
+	if published {
+		g.err = g.s.syncTo(context.Background(), seq, false)
+	}
+}
+
+// end puts everything away. The caller has the token, or nobody else knows g.
+func (g *joint) end(published bool) {
+	s := g.s
+	if !published {
+		// What cannot be given up because the file is gone is lost, like all else.
+		_ = safely(func() error {
+			g.tx.ed.abandon()
+			return nil
+		})
+	}
+	g.tx.ed.end()
+	s.putTx(g.tx)
+	g.tx = nil
+	s.epochs.Unpin(g.pin)
+	g.contest.end(published)
+	if published {
+		s.epochs.Drain(false)
+	}
+}
