@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -211,11 +212,18 @@ func (c *checkpointer) gather() {
 	c.misses = min(c.misses+1, mostMisses)
 }
 
-// How a checkpoint writes its record. Somebody waits for a listed one; the other
-// needs a sync more, and nobody has to look later whether it holds.
+// recordKind says how a checkpoint writes its record.
+type recordKind int
+
 const (
-	plain  = false
-	listed = true
+	// plain needs two syncs, and nobody has to look later whether it holds.
+	plain recordKind = iota
+	// listed is for callers that wait: one sync, if the list is not too long.
+	listed
+	// confirming is plain, and only for a version that has a listed record and nothing
+	// newer: as long as a list decides, damage to an object on it looks like a power
+	// cut. It is done in the background; plain does it too.
+	confirming
 )
 
 // checkpoint makes the newest version durable. No writer is held up.
@@ -230,8 +238,7 @@ const (
 //  3. Take root, next id and file length together, before the first sync: the
 //     record must not claim more than that sync makes durable.
 //  4. Sync: the objects are on the disk. A record that lists those which were born
-//     since the base, with their checksums, needs no sync before it (fresh.go);
-//     short asks for one, if the list is not too long.
+//     since the base, with their checksums, needs no sync before it (fresh.go).
 //  5. Write the record to the older page of this process's own pair.
 //  6. Sync: the record is on the disk. This is when the version is durable.
 //  7. Raise Completed to it.
@@ -244,7 +251,7 @@ const (
 // Every slot has its own pair of pages, so processes do not wait for each
 // other. A failed sync poisons the store: the kernel then calls the pages
 // clean, and a second sync would succeed without having written them.
-func (s *Store) checkpoint(short bool) error {
+func (s *Store) checkpoint(kind recordKind) error {
 	s.ckpt.writing.Lock()
 	defer s.ckpt.writing.Unlock()
 	// A failed sync is never retried and believed.
@@ -255,37 +262,43 @@ func (s *Store) checkpoint(short bool) error {
 	pin := s.epochs.Pin()
 	var root layout.Root
 	var ref layout.Ref
-	var fresh []layout.Fresh
-	short = short && base != 0 && s.header.Incompatible&layout.FeatureListed != 0
 	err := safely(func() (err error) {
-		if root, ref, err = s.readRoot(); err != nil || root.Seq <= base {
-			return err
-		}
-		if short {
-			fresh, short = s.ckpt.fresh.find(s.heap, ref, root.Seq, base)
-		}
-		return nil
+		root, ref, err = s.readRoot()
+		return err
 	})
-	if err != nil || root.Seq <= base {
+	again := kind != listed && root.Seq == base && s.hdr.Listed.Load() == base
+	if err != nil || root.Seq <= base && !again || kind == confirming && !again {
 		s.epochs.Unpin(pin)
 		return err
 	}
-	ann := s.announcement()
+	var fresh []layout.Fresh
+	short := kind == listed && base != 0 && s.header.Incompatible&layout.FeatureListed != 0
+	if short {
+		// What cannot be read is not listed: to write is possible all the same.
+		short = safely(func() error {
+			var err error
+			fresh, err = s.ckpt.fresh.find(s.heap, ref, root.Seq, base)
+			return err
+		}) == nil
+	}
+	ann, nonce := s.announcement(root.Seq)
 	if ann == nil {
 		s.epochs.Unpin(pin)
 		return s.poison(errors.New("checkpoints were announced and never completed"))
 	}
 	rec := layout.Checkpoint{
 		Seq: root.Seq, Root: ref, NextID: s.hdr.NextID.Load(), Slabs: s.hdr.Slabs.Load(),
-		Time: time.Now().UnixNano(), Nonce: rand.Uint64() | 1,
+		Time: time.Now().UnixNano(), Nonce: nonce,
 	}
 	if short {
 		rec.Base, rec.Fresh = base, fresh
 	}
-	ann.Seq.Store(0)
-	ann.Root.Store(uint64(ref))
-	ann.Nonce.Store(rec.Nonce)
-	ann.Seq.Store(root.Seq)
+	if ann.Seq.Load() != root.Seq {
+		ann.Seq.Store(0)
+		ann.Root.Store(uint64(ref))
+		ann.Nonce.Store(rec.Nonce)
+		ann.Seq.Store(root.Seq)
+	}
 	s.epochs.Unpin(pin)
 
 	s.at("checkpoint.announced")
@@ -301,6 +314,9 @@ func (s *Store) checkpoint(short bool) error {
 	if err := s.writeRecord(&rec, s.olderPage()); err != nil {
 		return s.poison(err)
 	}
+	if again {
+		s.at("checkpoint.confirming")
+	}
 	s.at("checkpoint.written")
 	if err := s.store.Sync(); err != nil {
 		return s.poison(err)
@@ -313,50 +329,10 @@ func (s *Store) checkpoint(short bool) error {
 		raise(&s.hdr.Listed, rec.Seq)
 	}
 	s.complete(rec.Seq)
+	if !short {
+		s.hdr.Listed.CompareAndSwap(rec.Seq, 0)
+	}
 	s.epochs.Drain(false)
-	return nil
-}
-
-// confirm writes a plain record of the last completed checkpoint if that has a
-// listed one only, so that no list is needed any more to tell that it is whole:
-// as long as one is, damage of an object on it looks like a power cut. It is done
-// in the background and by a clean close.
-func (s *Store) confirm() error {
-	seq := s.hdr.Completed.Load()
-	if s.hdr.Listed.Load() != seq {
-		return nil
-	}
-	s.ckpt.writing.Lock()
-	defer s.ckpt.writing.Unlock()
-	if s.hdr.Poison.Load() != 0 {
-		return ErrPoisoned
-	}
-	// The announcement of the checkpoint keeps what it reaches, and has its nonce.
-	var rec layout.Checkpoint
-	for i := range layout.MaxProcesses * layout.CheckpointPages {
-		if c, ok := s.checkpointAt(i); ok && c.Seq == seq {
-			if rec = c; c.Base == 0 {
-				break
-			}
-		}
-	}
-	if s.hdr.Completed.Load() != seq || rec.Seq != seq {
-		return nil // there is a later one
-	}
-	if rec.Base == 0 {
-		s.hdr.Listed.CompareAndSwap(seq, 0)
-		return nil
-	}
-	rec.Base, rec.Fresh = 0, nil
-	if err := s.writeRecord(&rec, s.olderPage()); err != nil {
-		return s.poison(err)
-	}
-	s.at("checkpoint.confirming")
-	if err := s.store.Sync(); err != nil {
-		return s.poison(err)
-	}
-	s.at("checkpoint.confirmed")
-	s.hdr.Listed.CompareAndSwap(seq, 0)
 	return nil
 }
 
@@ -384,16 +360,22 @@ func raise(word *atomic.Uint64, v uint64) {
 // announcement returns an announcement of this slot that may be overwritten: a
 // free one, or one that a later completed checkpoint has made obsolete. The
 // one that is the last completed checkpoint stays: the full collection marks
-// from it.
-func (s *Store) announcement() *layout.Announcement {
+// from it. If seq is announced already, as when it gets another record, that one is
+// returned. The nonce is for the record.
+func (s *Store) announcement(seq uint64) (ann *layout.Announcement, nonce uint64) {
 	completed := s.hdr.Completed.Load()
 	proc := s.view.Slot(s.slot)
 	for i := range proc.Announced {
-		if seq := proc.Announced[i].Seq.Load(); seq == 0 || seq < completed {
-			return &proc.Announced[i]
+		a := &proc.Announced[i]
+		have := a.Seq.Load()
+		if have == seq {
+			return a, a.Nonce.Load()
+		}
+		if have == 0 || have < completed {
+			ann = a
 		}
 	}
-	return nil
+	return ann, rand.Uint64() | 1
 }
 
 // olderPage returns the checkpoint page of this slot's pair to overwrite: the one
@@ -404,7 +386,7 @@ func (s *Store) announcement() *layout.Announcement {
 func (s *Store) olderPage() int {
 	first := s.slot * layout.CheckpointPages
 	if s.ckpt.page != 0 {
-		return first + (s.ckpt.page-1-first)^1 // nobody else writes to the pair
+		return first + (s.ckpt.page - 1 - first) ^ 1 // nobody else writes to the pair
 	}
 	a, aok := s.checkpointAt(first)
 	b, bok := s.checkpointAt(first + 1)
@@ -417,7 +399,11 @@ func (s *Store) olderPage() int {
 // checkpointAt reads a checkpoint page. Whether the record holds is another
 // question.
 func (s *Store) checkpointAt(page int) (layout.Checkpoint, bool) {
-	return layout.DecodeCheckpoint(s.store.Bytes(layout.CheckpointPage(page), layout.PageSize))
+	b := s.store.Bytes(layout.CheckpointPage(page), layout.PageSize)
+	if leUint64(b) == 0 {
+		return layout.Checkpoint{}, false // never written, as most
+	}
+	return layout.DecodeCheckpoint(bytes.Clone(b)) // its owner may be writing it
 }
 
 // poison ends all writing to the store until every process has closed it.
@@ -431,10 +417,12 @@ func (s *Store) poison(cause error) error {
 func (s *Store) work(ctx context.Context) {
 	defer s.worker.Done()
 	const beat = 250 * time.Millisecond
+	const confirmEvery = time.Second
 	interval, period := s.commit, beat
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	last := time.Now()
+	confirmed := last
 	for n := 0; ; n++ {
 		// The setting may change at any time; a failure to read it is not this
 		// goroutine's to tell.
@@ -461,7 +449,11 @@ func (s *Store) work(ctx context.Context) {
 		if interval > 0 && time.Since(last) >= interval {
 			last = time.Now()
 			// An error poisons the store, and every writer is told.
-			_ = safely(func() error { return errors.Join(s.checkpoint(plain), s.confirm()) })
+			_ = safely(func() error { return s.checkpoint(plain) })
+		}
+		if time.Since(confirmed) >= confirmEvery {
+			confirmed = time.Now()
+			_ = safely(func() error { return s.checkpoint(confirming) })
 		}
 	}
 }

@@ -30,7 +30,7 @@ var crashPoints = []string{
 	"publish.before-swap", "publish.after-swap", "publish.before-retire",
 	"snapshot.published", "lane.begin",
 	"checkpoint.announced", "checkpoint.data-synced", "checkpoint.written", "checkpoint.synced",
-	"checkpoint.confirming", "checkpoint.confirmed",
+	"checkpoint.confirming",
 	"clean.begin", "clean.end",
 	"gc.pinned", "gc.seq-stored", "gc.published", "gc.marked",
 	"sweep.before-free",

@@ -60,8 +60,8 @@ type freshItem struct {
 var errManyFresh = errors.New("more objects are new than a record can list")
 
 // find lists the objects of the version at root that were born after base, with
-// the checksums that they must have on the disk. ok is false when there are more
-// than a record can list, or something cannot be read.
+// the checksums that they must have on the disk. It fails when there are more
+// than a record can list, and faults as any read does.
 //
 // An object refers to none that is younger, so what an old one reaches need not be
 // looked at, and what is looked at is little more than the paths that were copied.
@@ -70,10 +70,10 @@ var errManyFresh = errors.New("more objects are new than a record can list")
 //
 // Preconditions: a pin keeps the version, which is seq and has its record at root.
 // The list is valid until the next call.
-func (f *freshList) find(h *heap.Heap, root layout.Ref, seq, base uint64) (list []layout.Fresh, ok bool) {
+func (f *freshList) find(h *heap.Heap, root layout.Ref, seq, base uint64) ([]layout.Fresh, error) {
 	f.list = f.list[:0]
 	if base == seq-1 && f.noted(h, seq) {
-		return f.list, true
+		return f.list, nil
 	}
 	f.list = f.list[:0]
 	f.stack = append(f.stack[:0], freshItem{root, layout.KindRoot})
@@ -81,10 +81,10 @@ func (f *freshList) find(h *heap.Heap, root layout.Ref, seq, base uint64) (list 
 		it := f.stack[len(f.stack)-1]
 		f.stack = f.stack[:len(f.stack)-1]
 		if err := f.visit(h, it, base); err != nil {
-			return nil, false
+			return nil, err
 		}
 	}
-	return f.list, true
+	return f.list, nil
 }
 
 func (f *freshList) visit(h *heap.Heap, it freshItem, base uint64) error {

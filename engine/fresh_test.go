@@ -304,3 +304,43 @@ func TestKilledWhileConfirming(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, enginetest.Clean(path))
 }
+
+// TestDamageAfterKill: a process was killed, so the page cache has all that was
+// written. If something durable is not there, it is damaged: either the newest version
+// does without it, or the store says so. It is not what it was before.
+func TestDamageAfterKill(t *testing.T) {
+	refused, adopted := 0, 0
+	for k := 0; ; k += 4 {
+		path := newStorePath(t)
+		c := startChild(t, path, "hooked x checkpoint.announced 4 KILL")
+		<-c.done
+		_ = c.wait()
+		b := image(t, path)
+		rec, _, ok := newestListed(b)
+		require.True(t, ok)
+		if k >= len(rec.Fresh) {
+			break
+		}
+		ref := rec.Fresh[k].Ref
+		flip(b, ref)
+		f, err := os.OpenFile(path, os.O_RDWR, 0) // not another file: the shm must know it
+		require.NoError(t, err)
+		_, err = f.WriteAt(b[ref:ref+layout.MaxObject], int64(ref))
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+
+		s, err := engine.Open(path, engine.Options{Commit: -1})
+		if err != nil {
+			require.ErrorIs(t, err, engine.ErrCorrupt)
+			refused++
+			continue
+		}
+		// The version that was only published does not have the object.
+		require.GreaterOrEqual(t, count(t, s, "count-x"), c.ack())
+		requireNoLeak(t, s)
+		require.NoError(t, s.Close())
+		adopted++
+	}
+	require.NotZero(t, refused)
+	require.NotZero(t, adopted)
+}

@@ -322,9 +322,13 @@ func (g *joint) gather() {
 			return
 		}
 	}
-	for start := time.Now(); g.joined.Load() < int64(g.expect) && time.Since(start) < limit; {
+	have := g.joined.Load()
+	for start := time.Now(); have < int64(g.expect) && time.Since(start) < limit; {
 		runtime.Gosched()
-		mapping.Yield()
+		before := have
+		if have = g.joined.Load(); have == before {
+			mapping.Yield()
+		}
 	}
 }
 

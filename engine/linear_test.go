@@ -360,12 +360,21 @@ func linRounds(n int) int {
 }
 
 func TestLinearizableGoroutines(t *testing.T) {
+	t.Run("one by one", func(t *testing.T) {
+		linearGoroutines(t, linRounds(150), engine.Options{Commit: time.Millisecond, Hook: jostle})
+	})
+	t.Run("joint edits", func(t *testing.T) {
+		linearGoroutines(t, linRounds(100), engine.Options{Commit: -1, SyncEach: true, MapHooks: slowDisk(), Hook: jostle})
+	})
+}
+
+func linearGoroutines(t *testing.T, rounds int, o engine.Options) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	s, err := engine.OpenMemory(32<<20, engine.Options{Commit: time.Millisecond, Hook: jostle})
+	s, err := engine.OpenMemory(32<<20, o)
 	require.NoError(t, err)
 	require.NoError(t, linSetup(s))
-	for round := range linRounds(150) {
+	for round := range rounds {
 		start := linNow(t, s)
 		var mu sync.Mutex
 		var history []porcupine.Operation

@@ -347,9 +347,6 @@ func (s *Store) close() error {
 		cerr = ErrPoisoned
 	} else {
 		cerr = s.checkpoint(plain)
-		if cerr == nil {
-			cerr = s.confirm()
-		}
 	}
 	s.emptyLimbo()
 	err = errors.Join(err, cerr)

@@ -38,14 +38,16 @@ func (s *Store) start() error {
 	if shm == nil {
 		return s.recover(adoption{}, why)
 	}
-	newest, _, newestErr := s.newestCheckpoint()
+	// Whether the record holds does not matter here: the page cache has everything
+	// that was written, so if it does not, it is damaged, and found may be whole.
+	newest := s.highestRecord()
 	hdr := layout.NewShm(shm.Base(), shm.Reserved()).Header()
 	found := adoption{
 		root: layout.Ref(hdr.Root.Load()), seq: max(hdr.SeqHint.Load(), hdr.Completed.Load()),
-		nextID: hdr.NextID.Load(), slabs: hdr.Slabs.Load(),
+		nextID: hdr.NextID.Load(), slabs: hdr.Slabs.Load(), completed: hdr.Completed.Load(),
 	}
 	poisoned := hdr.Poison.Load() != 0
-	known := newestErr == nil && announced(layout.NewShm(shm.Base(), shm.Reserved()), newest.Nonce)
+	known := newest.Seq > 0 && announced(layout.NewShm(shm.Base(), shm.Reserved()), newest.Nonce)
 	clean := hdr.Clean.Load() == 1 && known && hdr.Completed.Load() == newest.Seq && found.root == newest.Root && !poisoned
 	if size, err := s.store.Size(); err != nil {
 		return errors.Join(err, shm.Close())
@@ -127,7 +129,14 @@ func (s *Store) newestCheckpoint() (layout.Checkpoint, int, error) {
 		return layout.Checkpoint{}, -1, err
 	}
 	size = min(size, s.store.Reserved())
-	i, refused := layout.NewestCheckpoint(records, func(c *layout.Checkpoint) bool { return c.Holds(size, s.bytes) })
+	i, refused := layout.NewestCheckpoint(records, func(c *layout.Checkpoint) (ok bool) {
+		// What cannot be read is not there.
+		_ = safely(func() error {
+			ok = c.Holds(size, s.bytes)
+			return nil
+		})
+		return ok
+	})
 	switch {
 	case i >= 0:
 		return records[i], pages[i], nil
@@ -141,6 +150,17 @@ func (s *Store) newestCheckpoint() (layout.Checkpoint, int, error) {
 	return layout.Checkpoint{}, -1, fmt.Errorf("%s: %w", s.path, err)
 }
 
+// highestRecord returns the valid record of the highest sequence, whether it holds
+// or not, the zero record if there is none.
+func (s *Store) highestRecord() (best layout.Checkpoint) {
+	for i := range layout.MaxProcesses * layout.CheckpointPages {
+		if c, ok := s.checkpointAt(i); ok && c.Seq > best.Seq {
+			best = c
+		}
+	}
+	return best
+}
+
 func (s *Store) bytes(off int64, n int) []byte { return s.store.Bytes(off, int64(n)) }
 
 // adoption is a published version that may be newer than the durable one.
@@ -149,6 +169,8 @@ type adoption struct {
 	seq    uint64 // the version is no older than this
 	nextID uint64
 	slabs  uint64
+
+	completed uint64 // the version of the last completed checkpoint
 }
 
 // recover makes the store usable after anything but a clean close: it finds
@@ -269,6 +291,11 @@ func (s *Store) traceBest(adopt adoption, durable layout.Checkpoint, slabs uint6
 		if err == nil {
 			return adopt.root, tr, nil
 		}
+	}
+	if durable.Seq < adopt.completed {
+		// No power cut has taken it back: the shm is good.
+		return 0, nil, layout.Corrupt("checkpoint", durable.Root,
+			"of version %d is the newest that is whole, but version %d was durable and is damaged", durable.Seq, adopt.completed)
 	}
 	tr := trace.New(s.heap, slabs)
 	tr.Verify = true

@@ -25,6 +25,7 @@ func (s *Store) claimSlot() error {
 			return err
 		}
 		p := s.view.Slot(i)
+		p.Unsettled.Store(1)
 		s.slot = i
 		s.token = epoch.Token(i, p.Incarnation.Add(1))
 		p.PID.Store(uint64(os.Getpid()))
@@ -40,22 +41,15 @@ func (s *Store) claimSlot() error {
 	return ErrBusy
 }
 
-// settleSlot cleans slot i, whose lock the caller holds, and deals with the
-// checkpoints that its last owner announced and did not complete: after a sync
-// no page of the slot can change on the disk by itself any more, so they are
-// either complete or never will be. The same is done when the owner may have died
-// while it confirmed one: of two records of a version olderPage keeps the plain
-// one, which must then be on the disk.
+// settleSlot cleans slot i, whose lock the caller holds. If its last owner has died,
+// what that has written to the slot's checkpoint pages may not be on the disk. So
+// it syncs: after that no page of the slot can change on the disk by itself any more,
+// the checkpoints that were announced are either complete or never will be, and
+// olderPage may trust what it sees.
 func (s *Store) settleSlot(i int) error {
 	s.cleanDeadSlot(i)
 	p := s.view.Slot(i)
-	open := false
-	for a := range p.Announced {
-		open = open || p.Announced[a].Seq.Load() > s.hdr.Completed.Load()
-	}
-	a, aok := s.checkpointAt(i * layout.CheckpointPages)
-	b, bok := s.checkpointAt(i*layout.CheckpointPages + 1)
-	if twins := aok && bok && a.Seq == b.Seq; !open && !twins {
+	if p.Unsettled.Load() == 0 {
 		return nil
 	}
 	if err := s.store.Sync(); err != nil {
@@ -130,6 +124,9 @@ func (s *Store) cleanDead() {
 func (s *Store) releaseSlot() error {
 	s.heap.Close()
 	s.cleanSlot(s.slot)
+	if s.hdr.Poison.Load() == 0 {
+		s.view.Slot(s.slot).Unsettled.Store(0)
+	}
 	s.view.Slot(s.slot).Used.Store(0)
 	return s.store.Unlock(mapping.LockSlots+int64(s.slot), 1)
 }

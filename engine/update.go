@@ -43,6 +43,9 @@ func (tx *Tx) load(ref layout.Ref) (err error) {
 // Update calls fn with an edit of the newest version and publishes it in one
 // step when fn returns nil. When another writer was faster, fn is called again
 // on the newer version, so it must have no side effects that it cannot repeat.
+// Updates of several goroutines that are made durable at once (Options.SyncEach) may
+// be published as one version, in some order; fn then sees what those before it have
+// changed, and is called again if that comes to nothing.
 //
 // The life of an update: pin; load the root word R; build new objects beside
 // the old ones; swap R for the new root R'. The swap is the linearization

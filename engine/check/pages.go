@@ -82,6 +82,7 @@ func Pages(r io.ReaderAt, size int64, inUse bool, rep *Report) {
 		rep.Add(f)
 	}
 	if chosen < 0 {
+		reportTorn(torn, rep)
 		if len(refused) == 0 {
 			rep.Add(Finding{Severity: Lost, Rule: RuleCheckpoint, Place: "checkpoint pages", Cause: "no page holds a valid record"})
 		}

@@ -234,7 +234,7 @@ func (d *Disk) cut() (image Image, ok bool, err error) {
 	}
 	image = Image{Bytes: bytes.Clone(d.base.b), Acked: maps.Clone(d.acked), Snapshots: maps.Clone(d.snapshots)}
 	for _, at := range d.at {
-		image.Half = image.Half || at != "checkpoint.synced" && at != "checkpoint.confirmed"
+		image.Half = image.Half || at != "checkpoint.synced"
 	}
 	// The length is the old one or a later one.
 	if n := len(contents[r.IntN(len(contents))]); len(image.Bytes) < n && r.IntN(2) == 0 {

@@ -151,8 +151,10 @@ type ProcSlot struct {
 	Incarnation atomic.Uint64
 	PID         atomic.Uint64
 	// Used is 1 from the claim of the slot until it has been cleaned.
-	Used      atomic.Uint32
-	_         uint32
+	Used atomic.Uint32
+	// Unsettled is 1 from the claim of the slot until its owner has given it up with
+	// all its checkpoint records synced.
+	Unsettled atomic.Uint32
 	Opened    atomic.Int64 // ns since the epoch
 	_         [32]byte
 	Announced [AnnounceWords]Announcement

@@ -22,7 +22,7 @@ import (
 // whole) over the older page of its pair, syncs, raises the completed word,
 // and acknowledges. Or it confirms: when the last completed checkpoint has a
 // listed record only, no matter whose, it writes a plain one to the older page of
-// its own pair, and syncs. Kills, and who claims the slot then, are as before.
+// its own pair, between two syncs as always. Kills, and who claims the slot then, are as before.
 //
 // Invariants, of every state, as if the power failed there: see open.
 //

@@ -119,7 +119,8 @@ func (m listedModel) checkpoint(s listedState, k int, emit emitFunc[listedState]
 		}
 		if s.unconfirmed() {
 			next("begins to confirm the last checkpoint", func(n *listedState, c *listedProc) {
-				c.root, c.confirm, c.pc = n.completed, true, lTorn
+				c.root, c.confirm, c.pc = n.completed, true, lSync
+				n.syncBegin(k)
 			})
 		}
 	case lRoot:

@@ -47,7 +47,7 @@ func listMends() map[Mend]mendInfo {
 		},
 		SettleConfirmed: {
 			"SettleConfirmed", "listed-kill", InvSync,
-			"A new owner of a slot also syncs if both pages have a record of one version: the plain one may not be on the disk. (Added.)",
+			"A new owner of a slot also syncs if both pages have a record of one version: the plain one may not be on the disk. (The engine syncs whenever the last owner has died, which is both of these rules and more. Added.)",
 			"a listed checkpoint is being confirmed, and its writer killed before the sync; no announcement is open, so the next owner does not sync, and overwrites the listed record, the only one on the disk",
 			[]string{"acknowledges", "begins to confirm", "writes the rest of its record", "is killed", "claimed the slot", "for a base", "writes half of its record"},
 		},
