@@ -61,9 +61,10 @@ type joint struct {
 
 	expect int // members
 
-	joined atomic.Int64  // members, for the leader to watch
-	closed chan struct{} // closed when nobody may join any more
-	left   atomic.Bool   // the leader has lost its patience: whoever has the token ends the edit
+	offered atomic.Bool   // the function of the leader has come back
+	joined  atomic.Int64  // members, for the leader to watch
+	closed  chan struct{} // closed when nobody may join any more
+	left    atomic.Bool   // the leader has lost its patience: whoever has the token ends the edit
 
 	done  chan struct{} // closed at the end; what follows is final then
 	again bool          // nothing was published: everybody begins again, alone
@@ -206,6 +207,7 @@ func (g *joint) first(fn func(*Tx) error) error {
 	ran := false
 	defer func() {
 		if ran {
+			g.offered.Store(true)
 			g.turn <- struct{}{}
 		} else {
 			g.end(false)
@@ -226,14 +228,23 @@ func (g *joint) first(fn func(*Tx) error) error {
 
 // follow takes part in the edit of another caller.
 func (g *joint) follow(fn func(*Tx) error) error {
-	timer := time.NewTimer(jointPatience)
-	defer timer.Stop()
-	select {
-	case <-g.turn:
-	case <-g.closed:
-		return errJointClosed
-	case <-timer.C:
-		return errJointAgain
+	if !g.offered.Load() {
+		// The function of the leader runs, which may wait for us.
+		timer := time.NewTimer(jointPatience)
+		defer timer.Stop()
+		select {
+		case <-g.turn:
+		case <-g.closed:
+			return errJointClosed
+		case <-timer.C:
+			return errJointAgain
+		}
+	} else {
+		select {
+		case <-g.turn:
+		case <-g.closed: // the leader sees to that
+			return errJointClosed
+		}
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	func() {
