@@ -12,9 +12,9 @@ import (
 // memory is a B-tree behind a lock: what an ordered map costs that persists
 // nothing and that no other process can see. It is the limit, not a peer.
 //
-// Asked for durable transactions it writes a page and syncs it twice for each, as
-// whoever puts data on the disk before the word that says so must: then it is the limit
-// of the disk.
+// Asked for durable transactions it writes two pages and syncs them once for each, as
+// whoever can tell that one of them is missing may: then it is the limit of the
+// disk.
 type memory struct {
 	pages   *os.File // nil unless durable
 	synced  int64
@@ -41,18 +41,15 @@ const (
 	dataPages = 8
 )
 
-// sync writes and syncs the next page, and then the first.
+// sync writes the next page and the first, and syncs both.
 func (m *memory) sync() error {
 	m.synced++
 	for _, page := range []int64{1 + m.synced%(dataPages-1), 0} {
 		if _, err := m.pages.WriteAt(make([]byte, pageSize), page*pageSize); err != nil {
 			return err
 		}
-		if err := syscall.Fdatasync(int(m.pages.Fd())); err != nil {
-			return err
-		}
 	}
-	return nil
+	return syscall.Fdatasync(int(m.pages.Fd()))
 }
 
 func (m *memory) put(key, text string) error { return m.batch([]string{key}, text) }
