@@ -23,7 +23,9 @@ import (
 // as it would have waited for their company at the checkpoint. Each of them runs its
 // function on it, one after the other, on its own goroutine. Then the leader publishes,
 // makes the checkpoint, and lets all return. All of them or none take effect, in the
-// order in which they ran; the swap is the linearization point of each.
+// order in which they ran; the swap is the linearization point of each. If there is
+// nothing to publish, it is the last look at the root word, which must not have changed:
+// the members have called Update after the leader, maybe after somebody's publish.
 //
 // Update promises nothing that this could break: a function may run again on a newer
 // version, and it is called again, alone, whenever the joint edit comes to nothing:
@@ -31,7 +33,8 @@ import (
 // when somebody else has published meanwhile; when there is no space. And nobody
 // waits for the function of another for longer than jointPatience: it may itself wait
 // for something that a member holds, or even make an Update of its own. Then the
-// members go their own ways, and the edit ends when that function does.
+// members go their own ways, and the edit ends when that function does. A function
+// that takes longer is thus called once in vain, if others are about.
 
 // jointPatience is how long a leader waits for the function of another caller.
 const jointPatience = 2 * time.Millisecond
@@ -74,6 +77,7 @@ type joint struct {
 var (
 	errJointAgain  = errors.New("the joint edit was given up")
 	errJointClosed = errors.New("too late for the joint edit")
+	errJointLost   = errors.New("the goroutine that published this update has panicked: whether it took effect is unknown")
 )
 
 // updateDurable is an Update that makes durable what it publishes.
@@ -104,15 +108,20 @@ func (s *Store) updateDurable(fn func(*Tx) error) error {
 		}
 	}
 	s.ckpt.coming.Add(1)
+	counted := true
+	defer func() {
+		if counted {
+			s.ckpt.coming.Add(-1)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.expect = int(c.callers.Load())
+	}()
 	seq, err := s.update(fn)
 	if err == nil && seq > 0 {
+		counted = false
 		err = s.syncTo(context.Background(), seq, true)
-	} else {
-		s.ckpt.coming.Add(-1)
 	}
-	c.mu.Lock()
-	c.expect = int(c.callers.Load())
-	c.mu.Unlock()
 	return err
 }
 
@@ -356,10 +365,16 @@ func (g *joint) publish() {
 		if err != nil {
 			return
 		}
-		g.again = changed
-		if changed && g.s.publish(g.tx, root, &g.contest) {
-			published, seq, g.again = true, g.tx.ed.birth, false
+		if !changed {
+			// Members that came later than the leader have looked at the version that
+			// the leader found: it must still be the newest.
+			g.again = g.s.hdr.Root.Load() != uint64(g.tx.rootRef)
+			return
 		}
+		g.again, g.err = false, errJointLost // unless publish comes back
+		published = g.s.publish(g.tx, root, &g.contest)
+		g.again, g.err = !published, nil
+		seq = g.tx.ed.birth
 	}()
 	if published {
 		g.err = g.s.syncTo(context.Background(), seq, false)
