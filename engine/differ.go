@@ -117,11 +117,15 @@ func (d *Differ) members(id ID) (all []difference, err error) {
 
 // ChangedContainers calls fn with the id of each container whose own members or
 // attributes may differ between two versions of one store, or that is in only
-// one of them. Its work is that of the differences.
+// one of them. Its work is that of the differences. What an Update whose Tx is now has
+// changed itself is not reported.
 func ChangedContainers(old, now *Tx, fn func(id ID, was, is bool) error) (err error) {
 	defer now.end(now.begin(), &err)
 	if old.s != now.s {
 		return fmt.Errorf("versions of different stores: %w", ErrKind)
+	}
+	if err := now.alone(); err != nil {
+		return err
 	}
 	return old.ids.Diff(old.s.heap, now.ids, func(id uint64, a, b layout.Ref) error {
 		now.callback = true
@@ -138,6 +142,9 @@ func ChangedContainers(old, now *Tx, fn func(id ID, was, is bool) error) (err er
 // container has become one of another kind.
 func ChangedMembers(old, now *Tx, id ID, fn func(old, now *Entry) error) (err error) {
 	defer now.end(now.begin(), &err)
+	if err := now.alone(); err != nil {
+		return err
+	}
 	a, err := old.open(id)
 	if err != nil {
 		return err

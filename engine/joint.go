@@ -45,7 +45,7 @@ type joints struct {
 
 	mu     sync.Mutex
 	open   *joint // that may be joined; nil if none
-	expect int    // how many callers there were when the last checkpoint of a joint edit ended
+	expect int    // how many callers there were when the last of them was durable
 	alone  int    // so many updates are made without an offer
 	misses int    // how often nobody came, one time after the other
 }
@@ -62,11 +62,13 @@ type joint struct {
 	members int
 	spoiled bool // it must not be published
 
-	expect int // members
+	expect int        // members
+	base   layout.Ref // root record of the version that the edit is based on
 
 	offered atomic.Bool   // the function of the leader has come back
 	joined  atomic.Int64  // members, for the leader to watch
 	closed  chan struct{} // closed when nobody may join any more
+	isOver  bool          // that it is; guarded by joints.mu
 	left    atomic.Bool   // the leader has lost its patience: whoever has the token ends the edit
 
 	done  chan struct{} // closed at the end; what follows is final then
@@ -146,15 +148,20 @@ func (c *joints) join(s *Store) (g *joint, leads bool) {
 	return c.open, true
 }
 
-// close ends the offer of the open edit.
-func (c *joints) close() {
+// close ends the offer of an edit, if it has not ended.
+func (c *joints) close(g *joint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	close(c.open.closed)
+	if g.isOver {
+		return
+	}
+	g.isOver = true
+	close(g.closed)
 	c.open = nil
 }
 
-// ended notes how an offer went: how many were members in the end.
+// ended notes how an offer went: how many were members in the end, 0 if it came to
+// nothing.
 func (c *joints) ended(members int) {
 	const mostMisses = 6
 	c.mu.Lock()
@@ -177,7 +184,7 @@ func (g *joint) lead(fn func(*Tx) error) error {
 	ran := false
 	defer func() {
 		if !ran {
-			s.joints.close()
+			s.joints.close(g)
 		}
 	}()
 	if err := g.first(fn); err != nil {
@@ -194,10 +201,13 @@ func (g *joint) lead(fn func(*Tx) error) error {
 		close(g.done)
 	}()
 	g.gather()
-	s.joints.close()
+	s.joints.close(g)
 	if g.take() {
-		members = g.members
+		n := g.members
 		g.publish()
+		if !g.again {
+			members = n
+		}
 	}
 	if g.again {
 		return errJointAgain
@@ -230,6 +240,7 @@ func (g *joint) first(fn func(*Tx) error) error {
 	}
 	g.tx.ed.begin(s.heap, g.tx.root.Seq+1)
 	g.tx.learn()
+	g.base = g.tx.rootRef
 	err := g.run(fn)
 	ran = err == nil
 	return err
@@ -246,6 +257,8 @@ func (g *joint) follow(fn func(*Tx) error) error {
 		case <-g.closed:
 			return errJointClosed
 		case <-timer.C:
+			// It takes long: others need not find that out for themselves.
+			g.s.joints.close(g)
 			return errJointAgain
 		}
 	} else {
@@ -256,10 +269,13 @@ func (g *joint) follow(fn func(*Tx) error) error {
 		}
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	func() {
+	err := func() error {
 		defer g.pass()
-		_ = g.run(fn)
+		return g.run(fn)
 	}()
+	if errors.Is(err, errJointClosed) {
+		return err
+	}
 	<-g.done
 	if g.again {
 		return errJointAgain
@@ -267,14 +283,20 @@ func (g *joint) follow(fn func(*Tx) error) error {
 	return g.err
 }
 
-// run calls fn with the edit. Whatever goes wrong spoils it.
+// run calls fn with the edit. Whatever goes wrong spoils it. errJointClosed when it
+// is not to be joined any more.
 func (g *joint) run(fn func(*Tx) error) error {
-	spoiled := g.spoiled
+	if g.tx.ed.cursor.Urgent {
+		// A member frees space, for which it may use the last: that is not for the others.
+		return errJointClosed
+	}
+	spoiled := g.spoiled || g.outdated()
 	g.spoiled = true // unless fn comes back
 	if spoiled {
 		return errJointAgain
 	}
 	g.tx.now = 0 // each update has a time of its own
+	g.tx.others = g.members > 0
 	if err := fn(g.tx); err != nil {
 		return err
 	}
@@ -284,8 +306,14 @@ func (g *joint) run(fn func(*Tx) error) error {
 	g.spoiled = false
 	g.members++
 	g.joined.Store(int64(g.members))
+	if g.tx.ed.cursor.Urgent {
+		g.s.joints.close(g)
+	}
 	return nil
 }
+
+// outdated reports whether somebody has published since the edit began.
+func (g *joint) outdated() bool { return g.s.hdr.Root.Load() != uint64(g.base) }
 
 // pass gives the token on. If the leader waits for it no more, the edit ends here.
 func (g *joint) pass() {
@@ -296,7 +324,7 @@ func (g *joint) pass() {
 	select {
 	case <-g.turn:
 		g.end(false)
-	default: // the leader has it
+	default: // somebody else has it, and comes by here, or is the leader
 	}
 }
 
@@ -343,12 +371,23 @@ func (g *joint) gather() {
 		}
 	}
 	have := g.joined.Load()
-	for start := time.Now(); have < int64(g.expect) && time.Since(start) < limit; {
+	for start := time.Now(); have < int64(g.expect) && time.Since(start) < limit && !g.over(); {
 		runtime.Gosched()
 		before := have
 		if have = g.joined.Load(); have == before {
 			mapping.Yield()
 		}
+	}
+}
+
+// over reports whether there is nothing to wait for: nobody may join any more, or the
+// edit can only come to nothing.
+func (g *joint) over() bool {
+	select {
+	case <-g.closed:
+		return true
+	default:
+		return g.outdated()
 	}
 }
 
@@ -368,7 +407,7 @@ func (g *joint) publish() {
 		if !changed {
 			// Members that came later than the leader have looked at the version that
 			// the leader found: it must still be the newest.
-			g.again = g.s.hdr.Root.Load() != uint64(g.tx.rootRef)
+			g.again = g.outdated()
 			return
 		}
 		g.again, g.err = false, errJointLost // unless publish comes back
@@ -392,6 +431,7 @@ func (g *joint) end(published bool) {
 		})
 	}
 	g.tx.ed.end()
+	g.tx.others = false
 	s.putTx(g.tx)
 	g.tx = nil
 	s.epochs.Unpin(g.pin)

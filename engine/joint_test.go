@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -270,4 +271,128 @@ func TestJointEditsOfPoisonedStore(t *testing.T) {
 	wg.Wait()
 	require.GreaterOrEqual(t, count(t, s, "total"), int(acked.Load()))
 	require.ErrorIs(t, s.Close(), engine.ErrPoisoned)
+}
+
+// joined runs two durable updates until they have shared a version: the second is
+// called while the first is in its function. It returns how often they did.
+func joined(t *testing.T, s *engine.Store, rounds int, first, second func(tx *engine.Tx, round int) error) (shared int) {
+	t.Helper()
+	for round := range rounds {
+		// So that company is expected.
+		var wg sync.WaitGroup
+		for g := range 4 {
+			wg.Go(func() {
+				for range 3 {
+					if err := s.Update(func(tx *engine.Tx) error { return add(tx, fmt.Sprint("warm ", g)) }); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		began := make(chan struct{})
+		var once sync.Once
+		before := s.Changed()
+		wg.Go(func() {
+			err := s.Update(func(tx *engine.Tx) error {
+				err := first(tx, round)
+				once.Do(func() { close(began) })
+				time.Sleep(100 * time.Microsecond)
+				return err
+			})
+			if err != nil {
+				t.Errorf("first of round %d: %v", round, err)
+			}
+		})
+		<-began
+		if err := s.Update(func(tx *engine.Tx) error { return second(tx, round) }); err != nil {
+			t.Errorf("second of round %d: %v", round, err)
+		}
+		wg.Wait()
+		if s.Changed() == before+1 {
+			shared++
+		}
+	}
+	return shared
+}
+
+// TestJointEditPinsValue: a value that another member has changed is pinned all the
+// same, as the version that is published.
+func TestJointEditPinsValue(t *testing.T) {
+	s, err := engine.Open(newStorePath(t), engine.Options{Commit: -1, SyncEach: true, MapHooks: slowDisk()})
+	require.NoError(t, err)
+	image := func(k int) []byte { return bytes.Repeat([]byte{byte('a' + k%26)}, 300_000) }
+	put := func(tx *engine.Tx, k int) error {
+		_, err := tx.Put(engine.RootID, value.String("big"), value.Bytes(image(k)), engine.PutOptions{})
+		return err
+	}
+	require.NoError(t, s.Update(func(tx *engine.Tx) error { return put(tx, 0) }))
+	var pin *engine.ValuePin
+	const rounds = 20
+	joined(t, s, rounds, put, func(tx *engine.Tx, round int) error {
+		if pin != nil { // of the run before
+			require.NoError(t, pin.Close())
+		}
+		e, err := tx.Lookup(engine.RootID, value.String("big"))
+		if err != nil {
+			return err
+		}
+		pin, err = tx.PinValue(&e)
+		if err == nil && round == rounds-1 {
+			err = tx.Remove(engine.RootID, value.String("big"))
+		}
+		return err
+	})
+	for k := range 40 {
+		require.NoError(t, s.Update(func(tx *engine.Tx) error { return put(tx, k) }))
+	}
+	got := make([]byte, 300_000)
+	_, err = pin.ReadAt(got, 0)
+	require.NoError(t, err)
+	// Called again alone, the second may come before the first.
+	require.True(t, bytes.Equal(got, image(rounds-1)) || bytes.Equal(got, image(rounds-2)), "it begins with %q", got[:8])
+	require.NoError(t, pin.Close())
+	requireNoLeak(t, s)
+	require.NoError(t, s.Close())
+}
+
+// TestJointEditSeesAllChanges: what has changed since a version is all that the Tx
+// shows, also what another member has changed.
+func TestJointEditSeesAllChanges(t *testing.T) {
+	s, err := engine.Open(newStorePath(t), engine.Options{Commit: -1, SyncEach: true, MapHooks: slowDisk()})
+	require.NoError(t, err)
+	name := func(round int) value.Value { return value.String(fmt.Sprint("new ", round)) }
+	var old *engine.Version
+	joined(t, s, 20, func(tx *engine.Tx, round int) error {
+		_, err := tx.Put(engine.RootID, name(round), value.Int(1), engine.PutOptions{})
+		if old == nil {
+			old, err = s.OpenVersion()
+		}
+		return err
+	}, func(tx *engine.Tx, round int) error {
+		_, err := tx.Lookup(engine.RootID, name(round))
+		if errors.Is(err, engine.ErrNotFound) {
+			return nil
+		}
+		root := false
+		if err := old.View(func(was *engine.Tx) error {
+			return engine.ChangedContainers(was, tx, func(id engine.ID, _, _ bool) error {
+				root = root || id == engine.RootID
+				return nil
+			})
+		}); err != nil {
+			return err
+		}
+		if !root {
+			t.Errorf("round %d: the root has a new member, and has not changed", round)
+		}
+		require.NoError(t, old.Close())
+		old = nil
+		return nil
+	})
+	if old != nil {
+		require.NoError(t, old.Close())
+	}
+	requireNoLeak(t, s)
+	require.NoError(t, s.Close())
 }

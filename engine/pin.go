@@ -37,6 +37,9 @@ func (tx *Tx) PinValue(e *Entry) (p *ValuePin, err error) {
 	if !e.HasImage() {
 		return nil, fmt.Errorf("image of a value of type %v: %w", e.Kind, ErrKind)
 	}
+	if err := tx.alone(); err != nil {
+		return nil, err
+	}
 	p = &ValuePin{s: tx.s, item: e.item}
 	if e.Size <= copyMax || e.item.Blob == layout.Nil {
 		p.data = make([]byte, e.Size)

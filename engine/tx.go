@@ -35,6 +35,7 @@ type Tx struct {
 	broken   error // an error that left the edit half done
 	callback bool  // a function of the caller runs inside a method
 	crowded  bool  // space has been short in this Update
+	others   bool  // other updates have changed it, see joint
 
 	ed         edit
 	cursor     container.Cursor
@@ -88,7 +89,18 @@ func (tx *Tx) time() int64 {
 	return tx.now
 }
 
-// Seq returns the sequence number of the version that the Tx looks at.
+// alone makes an edit that others have joined unpublishable, and fails: the function
+// is then called again with an edit of its own. It is for what tells a version apart
+// from its changes.
+func (tx *Tx) alone() error {
+	if !tx.others {
+		return nil
+	}
+	return tx.fail(errJointAgain)
+}
+
+// Seq returns the sequence number of the version that the Tx looks at; in an Update,
+// of the one that it changes.
 func (tx *Tx) Seq() uint64 { return tx.root.Seq }
 
 // space returns what the containers read through.

@@ -45,7 +45,8 @@ func (tx *Tx) load(ref layout.Ref) (err error) {
 // on the newer version, so it must have no side effects that it cannot repeat.
 // Updates of several goroutines that are made durable at once (Options.SyncEach) may
 // be published as one version, in some order; fn then sees what those before it have
-// changed, and is called again if that comes to nothing.
+// changed. If that comes to nothing it is called again, and may find the store as it was
+// without those changes.
 //
 // The life of an update: pin; load the root word R; build new objects beside
 // the old ones; swap R for the new root R'. The swap is the linearization

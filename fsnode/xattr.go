@@ -303,7 +303,9 @@ func (fs *fileSystem) setType(n *node, name string, flags, pid uint32) error {
 	if !ok {
 		return syscall.EINVAL
 	}
+	var wanting error // what is wrong with an empty file, which may wait for its text
 	err := fs.update(n, func(tx Tx, e *engine.Entry) error {
+		wanting = nil
 		switch {
 		case e.IsContainer() != kind.IsContainer(), e.Link:
 			return syscall.EINVAL
@@ -317,11 +319,15 @@ func (fs *fileSystem) setType(n *node, name string, flags, pid uint32) error {
 			return tx.Convert(e.ID, kind)
 		}
 		err := declare(tx, e, kind)
-		if errors.Is(err, encoding.ErrSyntax) && imageSize(e) == 0 && n.want(kind, pid) {
+		if errors.Is(err, encoding.ErrSyntax) && imageSize(e) == 0 {
+			wanting = err
 			return errUnchanged
 		}
 		return err
 	})
+	if err == nil && wanting != nil && !n.want(kind, pid) {
+		err = wanting
+	}
 	if err == nil && kind.IsContainer() {
 		fs.rekey(n.eid)
 	}
