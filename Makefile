@@ -15,7 +15,7 @@ TOOL = go tool -modfile=tools/go.mod
 # make fuzz T=30s: how long each fuzz target runs; 5000x is a number of inputs.
 T = 30s
 # make crash N=50: kills in each of four workloads, and ten times as many images
-# of power cuts in each of six. PONGOFS_CRASH_SEED is the seed, 1 if it is not set.
+# of power cuts in each of ten. PONGOFS_CRASH_SEED is the seed, 1 if it is not set.
 N = 50
 # make space U=10000000: how many updates.
 U = 10000000
