@@ -83,9 +83,12 @@ func runHooked(args []string, path string) error {
 			return err
 		}
 		if point == "checkpoint.data-synced" && i%16 == 0 {
-			// More than a record can list, else there is one sync only.
-			if err := putMany(s, name, 10_000, i); err != nil {
-				return err
+			// More than a record can list, else there is one sync only. In parts: a
+			// long edit would lose against the small ones of others.
+			for part := range 12 {
+				if err := putMany(s, fmt.Sprint(name, part), 500, i); err != nil {
+					return err
+				}
 			}
 		}
 		if i%16 == 0 {
