@@ -71,24 +71,36 @@ func TestTurns(t *testing.T) {
 		}
 		return c
 	}
-	c := &contest{s: a}
-	for range turnAfter - 1 {
+	// A claim, once in a while, ends with the edit, or with its time: so all is tried
+	// until that was enough for the machine.
+	for intime := false; !intime; {
+		c := &contest{s: a}
+		for range turnAfter - 1 {
+			c.lost()
+			require.Zero(t, a.turn())
+		}
 		c.lost()
+		require.Equal(t, a.slot, c.claim.slot())
+		require.False(t, c.claim.slice())
+		other, sibling := claimed(b), claimed(a)
+		now := a.turn()
+		if intime = c.claim.left() > 0; intime {
+			require.Equal(t, c.claim, now, "another claim does not end it")
+		}
+		other.end(true)
+		sibling.end(true)
+		now = a.turn()
+		if intime = intime && c.claim.left() > 0; intime {
+			require.Equal(t, c.claim, now, "nor does an edit that has claimed nothing")
+		}
+		c.end(true)
+		if !intime {
+			a.hdr.Turn.Store(0)
+			time.Sleep(2 * busyTime) // so that the next claim is the first in a while
+			continue
+		}
 		require.Zero(t, a.turn())
 	}
-
-	// A claim, once in a while, ends with the edit.
-	c.lost()
-	require.Equal(t, a.slot, c.claim.slot())
-	require.False(t, c.claim.slice())
-	require.Equal(t, c.claim, a.turn())
-	other, sibling := claimed(b), claimed(a)
-	require.Equal(t, c.claim, a.turn(), "another claim does not end it")
-	other.end(true)
-	sibling.end(true)
-	require.Equal(t, c.claim, a.turn(), "nor does an edit that has claimed nothing")
-	c.end(true)
-	require.Zero(t, a.turn())
 
 	// One that is not published leaves nothing behind.
 	claimed(a).end(false)
